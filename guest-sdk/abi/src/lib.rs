@@ -1,0 +1,1 @@
+//! The policy ABI, shared by the gateway and its guests.

@@ -1,0 +1,1 @@
+//! From a packet to a verdict, without IO and without a clock.

@@ -1,0 +1,2 @@
+//! The gateway daemon and its command line.
+fn main() {}

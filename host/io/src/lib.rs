@@ -1,0 +1,1 @@
+//! Tun devices, netlink, namespaces and clocks: the only unsafe code.

@@ -1,0 +1,1 @@
+//! Hosts and links in network namespaces, for the demo, tests and benches.

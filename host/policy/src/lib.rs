@@ -1,0 +1,1 @@
+//! Policies: WebAssembly modules that decide about new states.

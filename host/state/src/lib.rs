@@ -1,0 +1,1 @@
+//! State keys, states and connection tracking.

@@ -1,0 +1,1 @@
+//! The lock-sharded state table.
