@@ -15,8 +15,8 @@ pub enum Af {
 
 /// An IP address; IPv4 is kept as `::ffff:a.b.c.d`.
 ///
-/// A v4-mapped address inside an IPv6 packet looks the same as an IPv4 address:
-/// wherever that matters the [`Af`] of the packet decides.
+/// IPv6 packets with such addresses are dropped when they are parsed, so the
+/// address alone tells its family.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Addr([u8; 16]);
 
@@ -50,7 +50,7 @@ impl Addr {
         self.is_v4().then_some([a, b, c, d])
     }
 
-    /// The family that the address itself shows.
+    /// The family of the address.
     pub fn af(self) -> Af {
         if self.is_v4() { Af::V4 } else { Af::V6 }
     }

@@ -44,12 +44,6 @@ pub const fn update32(check: u16, old: u32, new: u32) -> u16 {
     update16(check, old as u16, new as u16)
 }
 
-/// The checksum after an address changed from `old` to `new`.
-pub fn update_addr(check: u16, old: Addr, new: Addr) -> u16 {
-    // The ffff of a mapped address counts as zero, see `pseudo_header`.
-    update16(check, sum(&old.octets()), sum(&new.octets()))
-}
-
 /// The sum of the pseudo header of `len` bytes of `proto`, of either family.
 pub fn pseudo_header(src: Addr, dst: Addr, proto: u8, len: u32) -> u16 {
     // IPv4 and IPv6 put the same numbers in different places, which a sum does
