@@ -123,10 +123,10 @@ impl Chain {
             if repeated && !self.has_fragment_header {
                 (self.per_fragment_end, self.per_fragment_named_at) = (end, offset);
             }
-            let was_fragment_header = self.network.proto == protocol::FRAGMENT;
-            if !was_fragment_header && !self.has_fragment_header {
+            if !self.has_fragment_header {
                 self.named_at = offset;
             }
+            let was_fragment_header = self.network.proto == protocol::FRAGMENT;
             (self.network.offset, self.network.proto) = (end, next);
             self.headers += 1;
             if was_fragment_header && self.network.fragment.is_some() {
