@@ -1,0 +1,157 @@
+//! One worker's way through the chain: its instances, and what happens when one fails.
+
+use std::sync::Arc;
+
+use evergate_abi::Request;
+
+use crate::chain::SharedChain;
+use crate::decision::{Action, Decision};
+use crate::error::Failure;
+use crate::instance::{Instance, Moment};
+use crate::policy::Policy;
+
+/// Instances that a worker may make of one policy in quick succession.
+const INSTANCES_BURST: u64 = 8;
+/// Time in which a worker may make one more instance of a policy: 20 ms. Making one costs up to
+/// [`crate::Limits::init_fuel`], so whoever makes a policy fail with every packet takes a few
+/// percent of a core at most.
+const INSTANCE_NS: u64 = 20_000_000;
+/// Decisions that a worker counts before it tells the policy.
+const DECISIONS_BATCH: u64 = 64;
+
+/// A worker's view of the chain. Each worker thread has its own; it is not shared.
+#[derive(Debug)]
+pub struct Runner {
+    chain: Arc<SharedChain>,
+    generation: u64,
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    policy: Arc<Policy>,
+    instance: Option<Instance>,
+    decisions: u64,
+    /// Virtual scheduling time of instances.
+    next_instance_ns: u64,
+}
+
+impl Runner {
+    /// Creates a runner of the chain in force; instances are made when they are first needed.
+    pub fn new(chain: Arc<SharedChain>) -> Self {
+        let mut runner = Self { chain, generation: 0, slots: Vec::new() };
+        runner.refresh();
+        runner
+    }
+
+    /// Asks the chain about one packet. `now_ns` is monotonic, `wall_s` counts from 1970.
+    ///
+    /// The request's tag becomes the tag after the chain. Any failure of a policy is
+    /// [`Action::Failed`]; this never waits, and never takes longer than the limits of the chain's
+    /// policies together.
+    pub fn decide(&mut self, now_ns: u64, wall_s: u64, request: &mut Request) -> Decision {
+        if self.chain.generation() != self.generation {
+            self.refresh();
+        }
+        let moment = Moment { now_ns, wall_s };
+        let mut log = false;
+        let mut index = 0;
+        for slot in &mut self.slots {
+            let verdict = match slot.decide(moment, request) {
+                Some(verdict) => verdict,
+                None => return Decision::of(Action::Failed, index, request.tag, log),
+            };
+            if verdict.tag != 0 {
+                request.tag = verdict.tag;
+            }
+            log |= verdict.log;
+            if let Some(decision) = Decision::from_verdict(&verdict, index, request.tag, log) {
+                return decision;
+            }
+            index += 1;
+        }
+        Decision::of(Action::Default, index, request.tag, log)
+    }
+
+    /// Takes the chain in force; instances of policies that stay are kept.
+    #[cold]
+    fn refresh(&mut self) {
+        self.generation = self.chain.generation();
+        let chain = self.chain.load();
+        let mut old = std::mem::take(&mut self.slots);
+        self.slots = chain
+            .policies()
+            .iter()
+            .map(|policy| match old.iter().position(|slot| Arc::ptr_eq(&slot.policy, policy)) {
+                Some(index) => old.swap_remove(index),
+                None => Slot::new(Arc::clone(policy)),
+            })
+            .collect();
+    }
+}
+
+impl Slot {
+    fn new(policy: Arc<Policy>) -> Self {
+        Self { policy, instance: None, decisions: 0, next_instance_ns: 0 }
+    }
+
+    #[inline]
+    fn decide(&mut self, moment: Moment, request: &Request) -> Option<evergate_abi::Verdict> {
+        if self.instance.is_none() {
+            self.instance = self.make_instance(moment);
+        }
+        let instance = self.instance.as_mut()?;
+        match instance.decide(&self.policy, moment, request) {
+            Ok(verdict) => {
+                self.decisions += 1;
+                if self.decisions == DECISIONS_BATCH {
+                    self.report();
+                }
+                Some(verdict)
+            }
+            Err(failure) => {
+                self.fail(failure);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn make_instance(&mut self, moment: Moment) -> Option<Instance> {
+        let after = self.next_instance_ns.max(moment.now_ns).saturating_add(INSTANCE_NS);
+        if after > moment.now_ns.saturating_add(INSTANCES_BURST * INSTANCE_NS) {
+            self.policy.count_held_off();
+            return None;
+        }
+        self.next_instance_ns = after;
+        match Instance::new(&self.policy, moment) {
+            Ok(instance) => Some(instance),
+            Err(failure) => {
+                self.fail(failure);
+                None
+            }
+        }
+    }
+
+    /// A failed call may have left the guest's memory half changed: the instance is not used again.
+    #[cold]
+    fn fail(&mut self, failure: Failure) {
+        self.instance = None;
+        self.policy.count_failure(failure);
+    }
+
+    fn report(&mut self) {
+        self.policy.count_decisions(std::mem::take(&mut self.decisions));
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.report();
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
