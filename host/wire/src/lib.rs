@@ -17,6 +17,8 @@ mod parse;
 mod quoted;
 mod reason;
 mod scrub;
+#[cfg(test)]
+mod testing;
 mod time;
 mod vnet;
 
