@@ -94,7 +94,7 @@ pub enum Action {
     Pass = 1,
     /// Drop it.
     Block = 2,
-    /// Drop it and answer TCP with a reset; other protocols as [`Action::ReturnIcmp`].
+    /// Drop it and answer TCP with a reset; other protocols are dropped silently.
     ReturnRst = 3,
     /// Drop it and answer with an ICMP unreachable error.
     ReturnIcmp = 4,

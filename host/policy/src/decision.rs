@@ -9,7 +9,7 @@ pub enum Action {
     Pass,
     /// Drop it silently.
     Block,
-    /// Drop it and answer TCP with a reset, other protocols with an ICMP error.
+    /// Drop it and answer TCP with a reset; other protocols are dropped silently.
     ReturnRst,
     /// Drop it and answer with an ICMP unreachable error.
     ReturnIcmp {

@@ -149,6 +149,10 @@ struct Scan {
 }
 
 impl Scan {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the validator looks at the other sections, and nothing there is costly to compile"
+    )]
     fn payload(&mut self, payload: Payload<'_>, limits: &Limits) -> Result<(), Refusal> {
         match payload {
             Payload::Version { encoding: wasmparser::Encoding::Component, .. } => {
@@ -196,7 +200,6 @@ impl Scan {
                 }
             }
             Payload::CodeSectionEntry(body) => self.body(&body)?,
-            // The validator looks at the rest, and nothing there is costly to compile.
             _ => {}
         }
         Ok(())
@@ -234,7 +237,11 @@ impl Scan {
                 self.functions.push(index);
                 self.func_type(index)
             }
-            _ => None,
+            TypeRef::FuncExact(_)
+            | TypeRef::Table(_)
+            | TypeRef::Memory(_)
+            | TypeRef::Global(_)
+            | TypeRef::Tag(_) => None,
         };
         if !found.is_some_and(|ty| same(ty, function)) {
             return Err(Refusal::ImportType {

@@ -1,0 +1,95 @@
+//! Native tests of policies: a gateway made of lists, packets in one line, tables of cases.
+//!
+//! A [`Suite`] says what a gateway is configured with and what the policy has to say to which
+//! packet. [`run`] asks the policy compiled for this machine; the gateway's own tests ask the same
+//! policy compiled to wasm, and both have to agree.
+
+pub(crate) mod host;
+mod packet;
+
+pub use evergate_abi::Request;
+
+use crate::{Packet, Policy, Refused, Setup, Verdict};
+
+pub use packet::{forwarded, from_gateway, icmp, icmp6, tcp, to_gateway, udp};
+
+/// One value of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value {
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(&'static str),
+    /// Yes or no.
+    Bool(bool),
+}
+
+/// A packet, and what the policy has to say to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// What is claimed.
+    pub claim: &'static str,
+    /// When the packet arrives, in milliseconds from the start of the suite.
+    pub at_ms: u64,
+    /// The packet.
+    pub request: Request,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// A configured gateway and the cases for a policy on it.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// What is special about the configuration.
+    pub name: &'static str,
+    /// The interfaces; the first is the gateway itself.
+    pub interfaces: &'static [&'static str],
+    /// The address tables and their entries.
+    pub tables: &'static [(&'static str, &'static [&'static str])],
+    /// The policy's settings.
+    pub config: &'static [(&'static str, &'static [Value])],
+    /// The cases, in the order of their time.
+    pub cases: Vec<Case>,
+}
+
+/// Makes the policy on the suite's gateway.
+///
+/// # Errors
+/// The policy's own refusal.
+pub fn start<P: Policy>(suite: &Suite) -> Result<P, Refused> {
+    host::install(suite);
+    P::init(&Setup::new())
+}
+
+/// Asks the policy about one packet.
+pub fn decide<P: Policy>(policy: &mut P, at_ms: u64, request: &Request) -> Verdict {
+    host::set_time(at_ms);
+    policy.decide(&Packet::new(&request.encode()))
+}
+
+/// Runs all cases and returns the verdicts.
+///
+/// # Errors
+/// The policy's own refusal to start.
+pub fn run<P: Policy>(suite: &Suite) -> Result<Vec<Verdict>, Refused> {
+    let mut policy = start::<P>(suite)?;
+    Ok(suite.cases.iter().map(|case| decide(&mut policy, case.at_ms, &case.request)).collect())
+}
+
+/// Asserts that a policy says what its suite claims.
+///
+/// # Panics
+/// Names the suite and the first claim that does not hold.
+pub fn check<P: Policy>(suite: &Suite) {
+    let verdicts = run::<P>(suite);
+    let verdicts =
+        verdicts.unwrap_or_else(|e| panic!("{}: does not start: {}", suite.name, e.text()));
+    for (case, verdict) in suite.cases.iter().zip(verdicts) {
+        assert_eq!(verdict, case.verdict, "{}: {}", suite.name, case.claim);
+    }
+}
+
+/// Returns the lines that the policy logged on this thread since its suite was installed.
+pub fn logged() -> Vec<String> {
+    host::logged()
+}
