@@ -1,2 +1,5 @@
-//! The gateway daemon and its command line.
-fn main() {}
+//! The `evergate` command.
+
+fn main() -> std::process::ExitCode {
+    evergate::main(std::env::args_os().collect())
+}

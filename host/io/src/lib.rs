@@ -8,13 +8,14 @@
 //! - [`netlink`]: links, addresses, routes, rules and neighbours, synchronously.
 //! - [`netns`], [`sysctl`]: network namespaces and their settings.
 //! - [`packet_socket`]: raw ethernet frames in batches.
-//! - [`stop`], [`clock`]: ending threads, telling time.
+//! - [`stop`], [`clock`], [`process`]: ending threads, telling time, ending processes.
 
 pub mod clock;
 pub mod divert;
 pub mod netlink;
 pub mod netns;
 pub mod packet_socket;
+pub mod process;
 pub mod stop;
 pub mod sysctl;
 pub mod tun;

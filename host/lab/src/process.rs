@@ -83,6 +83,11 @@ impl Process {
         self.shared.end();
     }
 
+    /// Asks it to end with SIGTERM; wait for its end afterwards.
+    pub fn terminate(&self) {
+        evergate_io::process::terminate(self.id());
+    }
+
     /// Tells its exit status, or `None` while it runs.
     ///
     /// # Errors

@@ -1,0 +1,18 @@
+//! The policies that come with Evergate.
+
+/// Name and module of each.
+const POLICIES: [(&str, &[u8]); 2] = [
+    ("home", include_bytes!("../../../policies/home/home.wasm")),
+    ("strict-web", include_bytes!("../../../policies/strict-web/strict-web.wasm")),
+];
+
+/// The module of a built-in policy.
+#[must_use]
+pub fn bytes(name: &str) -> Option<&'static [u8]> {
+    POLICIES.iter().find(|(known, _)| *known == name).map(|(_, bytes)| *bytes)
+}
+
+/// The names of the built-in policies.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    POLICIES.iter().map(|(name, _)| *name)
+}

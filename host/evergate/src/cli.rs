@@ -1,0 +1,90 @@
+//! The command line.
+//!
+//! Exit codes: 0 done; 1 it could not be done, the message says why; 2 the command line itself
+//! is wrong.
+
+mod args;
+mod check;
+
+pub(crate) mod show;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::control::{self, Request};
+use crate::{daemon, demo};
+use args::{Args, Command, KillWhat, PolicyCommand, TableCommand};
+
+/// Runs the command line given by `args`, the program's name first.
+#[must_use]
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(error) => {
+            // clap's own texts: help and version go to stdout, mistakes to stderr.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("evergate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let control = args.control;
+    match args.command {
+        Command::Run { config } => daemon::run(&config)?,
+        Command::Check { config, json } => check::run(&config, json)?,
+        Command::Demo { json } => return demo::run(json),
+        Command::Show { what } => show::run(&control, what)?,
+        Command::Kill { what: KillWhat::States { filter, all } } => {
+            let filter = filter.into_filter()?;
+            anyhow::ensure!(
+                all || !filter.is_empty(),
+                "this would kill every state; say --all if that is meant"
+            );
+            let killed = control::ask::<()>(&control, &Request::KillStates { filter }, |()| ())?;
+            println!("killed {killed} states");
+        }
+        Command::Policy { command } => policy(&control, command)?,
+        Command::Table { command } => table(&control, command)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn policy(control: &std::path::Path, command: PolicyCommand) -> anyhow::Result<()> {
+    match command {
+        PolicyCommand::List { json } => show::policies(control, json),
+        PolicyCommand::Load { name, file } => {
+            let file = file.map(|f| std::path::absolute(&f)).transpose()?;
+            let request = Request::PolicyLoad { name: name.clone(), file };
+            let hash = control::ask::<()>(control, &request, |()| ())?;
+            println!("policy {name} is now {}", hash.as_str().unwrap_or_default());
+            Ok(())
+        }
+    }
+}
+
+fn table(control: &std::path::Path, command: TableCommand) -> anyhow::Result<()> {
+    match command {
+        TableCommand::Add { table, entries } => {
+            let request = Request::TableAdd { table, entries };
+            let added = control::ask::<()>(control, &request, |()| ())?;
+            println!("added {added} entries");
+        }
+        TableCommand::Delete { table, entries } => {
+            let request = Request::TableDelete { table, entries };
+            let deleted = control::ask::<()>(control, &request, |()| ())?;
+            println!("deleted {deleted} entries");
+        }
+        TableCommand::Show { table, json } => show::table_entries(control, table, json)?,
+    }
+    Ok(())
+}

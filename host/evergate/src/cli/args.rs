@@ -1,0 +1,245 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use ipnet::IpNet;
+
+use crate::config::DEFAULT_CONTROL;
+use crate::control::StateFilter;
+
+/// A stateful firewall gateway whose rules are WebAssembly modules.
+#[derive(Parser)]
+#[command(name = "evergate", version, propagate_version = true, max_term_width = 100)]
+pub(super) struct Args {
+    /// Control socket of the running gateway.
+    #[arg(long, global = true, value_name = "SOCKET", default_value = DEFAULT_CONTROL)]
+    pub(super) control: PathBuf,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run the gateway in the foreground until SIGTERM or SIGINT.
+    Run {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE", default_value = "/etc/evergate/gateway.toml")]
+        config: PathBuf,
+    },
+    /// Check a configuration and its policies, and say what it would do; changes nothing.
+    Check {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE", default_value = "/etc/evergate/gateway.toml")]
+        config: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a gateway at work: client, gateway and server in namespaces of this machine.
+    Demo {
+        /// Print one JSON object instead of the story.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the running gateway knows.
+    Show {
+        #[command(subcommand)]
+        what: ShowWhat,
+    },
+    /// Remove states from the running gateway.
+    Kill {
+        #[command(subcommand)]
+        what: KillWhat,
+    },
+    /// List or replace the policies of the running gateway.
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Change or show address tables of the running gateway.
+    Table {
+        #[command(subcommand)]
+        command: TableCommand,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum ShowWhat {
+    /// The states, with pf's columns.
+    States {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// The most states to show.
+        #[arg(long, default_value_t = 1_000)]
+        limit: u64,
+        /// Print JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+        /// More of each state: age, expiry, counters, policy and rule.
+        #[arg(short, long)]
+        verbose: bool,
+    },
+    /// The gateway as a whole: uptime, counters, drops by reason.
+    Info {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The chain of policies.
+    Policies {
+        /// Print JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The attached interfaces.
+    Interfaces {
+        /// Print JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The address tables.
+    Tables {
+        /// Print JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum KillWhat {
+    /// Kill the states that every given option selects.
+    States {
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// Really kill every state.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct FilterArgs {
+    /// Either end is this address or in this network.
+    #[arg(long, value_name = "NET", value_parser = net)]
+    host: Option<IpNet>,
+    /// The end that opened the connection is this address or in this network.
+    #[arg(long, value_name = "NET", value_parser = net)]
+    source: Option<IpNet>,
+    /// The other end is this address or in this network.
+    #[arg(long, value_name = "NET", value_parser = net)]
+    destination: Option<IpNet>,
+    /// Protocol: tcp, udp, icmp, icmp6 or a number.
+    #[arg(long)]
+    proto: Option<String>,
+    /// Either end has this port.
+    #[arg(long)]
+    port: Option<u16>,
+    /// Ingress or egress interface.
+    #[arg(long)]
+    interface: Option<String>,
+    /// Label given by the policy.
+    #[arg(long)]
+    label: Option<String>,
+    /// Policy that passed it.
+    #[arg(long)]
+    policy: Option<String>,
+    /// State id.
+    #[arg(long)]
+    id: Option<u64>,
+}
+
+impl FilterArgs {
+    pub(super) fn into_filter(self) -> anyhow::Result<StateFilter> {
+        let proto = match self.proto {
+            Some(name) => Some(crate::render::proto_number(&name).ok_or_else(|| {
+                anyhow::anyhow!("--proto {name}: use tcp, udp, icmp, icmp6 or a number below 256")
+            })?),
+            None => None,
+        };
+        Ok(StateFilter {
+            host: self.host,
+            source: self.source,
+            destination: self.destination,
+            proto,
+            port: self.port,
+            interface: self.interface,
+            label: self.label,
+            policy: self.policy,
+            id: self.id,
+        })
+    }
+}
+
+fn net(text: &str) -> Result<IpNet, String> {
+    if let Ok(net) = text.parse::<IpNet>() {
+        return Ok(net);
+    }
+    let address: std::net::IpAddr =
+        text.parse().map_err(|_| "expected an address or a network such as 10.0.0.0/8")?;
+    Ok(IpNet::from(address))
+}
+
+#[derive(Subcommand)]
+pub(super) enum PolicyCommand {
+    /// The chain of policies.
+    List {
+        /// Print JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace a policy's module while traffic flows; states are kept. A module that does not
+    /// load leaves the running one in place.
+    Load {
+        /// The policy.
+        name: String,
+        /// A .wasm or .wat file; without it the configuration's source is read anew.
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum TableCommand {
+    /// Add addresses or networks; "!" in front negates one.
+    Add {
+        /// The table.
+        table: String,
+        /// Such as 10.0.0.0/8, 2001:db8::1 or !10.1.0.0/16.
+        #[arg(required = true)]
+        entries: Vec<String>,
+    },
+    /// Delete entries.
+    Delete {
+        /// The table.
+        table: String,
+        /// The entries, written as they were added.
+        #[arg(required = true)]
+        entries: Vec<String>,
+    },
+    /// Show the entries of a table.
+    Show {
+        /// The table.
+        table: String,
+        /// Print JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bare_address_is_a_network_of_one() {
+        assert_eq!(net("10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
+        assert_eq!(net("fd00::/8").unwrap().to_string(), "fd00::/8");
+        assert!(net("ten").is_err());
+    }
+}

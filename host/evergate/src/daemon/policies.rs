@@ -1,0 +1,199 @@
+//! The chain of policies of a gateway: loaded whole before anything else, replaced one by one.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use evergate_policy::{
+    Chain, Compiler, CompilerConfig, Entry, Environment, Limits, Policy, SharedChain, TableLimits,
+    Tables, Ticker,
+};
+
+use crate::builtin;
+use crate::config::{Config, PolicyConfig, PolicySource};
+use crate::control::PolicyRow;
+
+/// The most that is read of a file; the compiler has its own, lower bound for modules.
+const FILE_MAX: u64 = 64 << 20;
+
+/// The chain in use and what is needed to load into it.
+pub(crate) struct Policies {
+    compiler: Compiler,
+    environment: Arc<Environment>,
+    chain: Arc<SharedChain>,
+    configured: Vec<PolicyConfig>,
+    /// Where each policy's module came from; also the lock of who replaces one.
+    origins: Mutex<Vec<String>>,
+}
+
+impl Policies {
+    /// Compiles every policy of a configuration and fills its tables.
+    ///
+    /// # Errors
+    /// When a module cannot be read or is refused, or a table's entry makes no sense; the message
+    /// names the policy or table.
+    pub(crate) fn load(config: &Config) -> anyhow::Result<Policies> {
+        let tables = Tables::new(TableLimits::default());
+        for (name, entries) in &config.tables {
+            fill(&tables, name, entries)
+                .with_context(|| format!("{}: table {name}", config.path.display()))?;
+        }
+        let compiler = Compiler::new(CompilerConfig {
+            cache_dir: config.cache_dir.clone(),
+            ..CompilerConfig::default()
+        })?;
+        let environment =
+            Arc::new(Environment::new(Arc::new(tables), config.interface_names(), seed()));
+        let mut policies = Policies {
+            compiler,
+            environment,
+            chain: Arc::default(),
+            configured: config.policies.clone(),
+            origins: Mutex::default(),
+        };
+        let mut loaded = Vec::new();
+        let mut origins = Vec::new();
+        for policy in &config.policies {
+            let (bytes, origin) = read(&policy.source)?;
+            let policy = policies
+                .compile(policy, &bytes)
+                .with_context(|| format!("policy {} ({origin})", policy.name))?;
+            loaded.push(policy);
+            origins.push(origin);
+        }
+        policies.chain.store(Chain::new(loaded)?);
+        policies.origins = Mutex::new(origins);
+        Ok(policies)
+    }
+
+    fn compile(&self, policy: &PolicyConfig, bytes: &[u8]) -> anyhow::Result<Arc<Policy>> {
+        let limits = Limits {
+            fuel: policy.fuel,
+            memory: policy.memory,
+            deadline: policy.deadline,
+            ..Limits::default()
+        };
+        Ok(self.compiler.load(&policy.name, bytes, limits, &policy.params, &self.environment)?)
+    }
+
+    /// The chain that runners follow.
+    pub(crate) fn chain(&self) -> Arc<SharedChain> {
+        Arc::clone(&self.chain)
+    }
+
+    /// What the policies share.
+    pub(crate) fn environment(&self) -> &Arc<Environment> {
+        &self.environment
+    }
+
+    /// Starts the tick behind policies' deadlines.
+    pub(crate) fn start_ticker(&self) -> anyhow::Result<Ticker> {
+        Ok(self.compiler.start_ticker()?)
+    }
+
+    /// Puts a module in the place of a policy's; states and the other policies stay. Returns its
+    /// hash.
+    ///
+    /// # Errors
+    /// When there is no such policy, or the module is refused: then the running one stays.
+    pub(crate) fn replace(&self, name: &str, file: Option<PathBuf>) -> anyhow::Result<String> {
+        let index = self
+            .configured
+            .iter()
+            .position(|policy| policy.name == name)
+            .with_context(|| format!("no policy {name}; the chain is: {}", self.names()))?;
+        let configured = &self.configured[index];
+        let source = file.map_or_else(|| configured.source.clone(), PolicySource::File);
+        let (bytes, origin) = read(&source)?;
+        let policy = self
+            .compile(configured, &bytes)
+            .with_context(|| format!("policy {name} is unchanged: {origin}"))?;
+        let hash = policy.hash_hex();
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chain = self.chain.load().policies().to_vec();
+        chain[index] = policy;
+        self.chain.store(Chain::new(chain)?);
+        origins[index] = origin;
+        Ok(hash)
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<&str> = self.configured.iter().map(|p| p.name.as_str()).collect();
+        if names.is_empty() { "empty".to_owned() } else { names.join(", ") }
+    }
+
+    /// The name of the policy at a place of the chain.
+    pub(crate) fn name_at(&self, index: u16) -> &str {
+        self.configured.get(usize::from(index)).map_or("default", |p| p.name.as_str())
+    }
+
+    /// The chain as people see it.
+    pub(crate) fn rows(&self) -> Vec<PolicyRow> {
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let chain = self.chain.load();
+        chain
+            .policies()
+            .iter()
+            .zip(origins.iter())
+            .map(|(policy, origin)| {
+                let stats = policy.stats();
+                PolicyRow {
+                    name: policy.name().to_owned(),
+                    hash: policy.hash_hex(),
+                    size: policy.size() as u64,
+                    source: origin.clone(),
+                    decisions: stats.decisions,
+                    traps: stats.traps,
+                    out_of_time: stats.out_of_time,
+                    bad_verdicts: stats.bad_verdicts,
+                    held_off: stats.held_off,
+                    last_failure: stats.last_failure.map(|failure| failure.to_string()),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Makes a table of entries as the configuration or a command writes them.
+fn fill(tables: &Tables, name: &str, entries: &[String]) -> anyhow::Result<()> {
+    tables.create(name)?;
+    tables.replace(name, &parse_entries(entries)?)?;
+    Ok(())
+}
+
+/// Entries of a table from their text.
+///
+/// # Errors
+/// Names the first that is none.
+pub(super) fn parse_entries(entries: &[String]) -> anyhow::Result<Vec<Entry>> {
+    entries.iter().map(|entry| Ok(entry.parse::<Entry>()?)).collect()
+}
+
+/// The bytes of a module and a name of where they came from.
+fn read(source: &PolicySource) -> anyhow::Result<(Vec<u8>, String)> {
+    match source {
+        PolicySource::File(path) => {
+            Ok((read_file(path).with_context(|| path.display().to_string())?, path.display().to_string()))
+        }
+        PolicySource::Builtin(name) => {
+            let bytes = builtin::bytes(name).with_context(|| format!("no built-in {name}"))?;
+            Ok((bytes.to_vec(), format!("builtin:{name}")))
+        }
+    }
+}
+
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(FILE_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A seed that outsiders cannot know: the hasher of the standard library is seeded by the
+/// system.
+pub(crate) fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    RandomState::new().hash_one(now)
+}

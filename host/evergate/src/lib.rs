@@ -1,0 +1,11 @@
+//! The gateway daemon and its command line, as a library so that tests can be the daemon too.
+
+pub mod builtin;
+pub mod cli;
+pub mod config;
+pub mod control;
+mod daemon;
+mod demo;
+mod render;
+
+pub use cli::main;
