@@ -96,3 +96,92 @@ const fn fold(total: u64) -> u16 {
     let total = (total & 0xffff) + (total >> 16);
     total as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use etherparse::checksum::Sum16BitWords;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::parse;
+    use crate::testing::{golden, goldens, udp, v4, v6};
+
+    #[test]
+    fn the_example_of_rfc_1071_adds_up() {
+        // RFC 1071 §3.
+        assert_eq!(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0xddf2);
+        assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), 0x220d);
+    }
+
+    #[test]
+    fn the_example_of_rfc_1624_is_updated() {
+        // RFC 1624 §4: the case that the older equation gets wrong.
+        assert_eq!(update16(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn captured_checksums_verify_and_any_flipped_bit_shows() {
+        for (name, bytes) in goldens() {
+            let parsed = parse(&bytes).unwrap();
+            assert!(verify(&bytes, &parsed), "{name}");
+            if parsed.af == Af::V4 {
+                let header_len = usize::from(bytes[0] & 15) * 4;
+                assert!(verify_header(&bytes[..header_len]), "{name}");
+            }
+            if parsed.fragment.is_some() {
+                continue;
+            }
+            for at in usize::from(parsed.l4_offset)..bytes.len() {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 0x10;
+                assert!(!verify(&flipped, &parsed), "{name} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn ipv4_udp_may_come_without_a_checksum_but_ipv6_udp_may_not() {
+        for (packet, expected) in [(v4(17, &udp(b"data")), true), (v6(17, &udp(b"data")), false)] {
+            assert_eq!(verify(&packet, &parse(&packet).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn a_truncated_buffer_does_not_verify() {
+        let bytes = golden("v4-syn");
+        let parsed = parse(&bytes).unwrap();
+        assert!(!verify(&bytes[..59], &parsed));
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_those_of_another_implementation(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            start in 0..8_usize,
+        ) {
+            let bytes = &bytes[start.min(bytes.len())..];
+            let other = Sum16BitWords::new().add_slice(bytes).ones_complement();
+            prop_assert_eq!(checksum(bytes), other.to_be());
+        }
+
+        #[test]
+        fn an_update_is_a_recomputation(
+            mut words in prop::collection::vec(any::<u32>(), 2..20),
+            index in any::<prop::sample::Index>(),
+            new in any::<u32>(),
+        ) {
+            let bytes = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<_>>();
+            // A header is never all zero: it has a version, or a port.
+            words.push(1);
+            let before = checksum(&bytes(&words));
+            let index = index.index(words.len() - 1);
+            let old = std::mem::replace(&mut words[index], new);
+            let expected = checksum(&bytes(&words));
+            prop_assert_eq!(update32(before, old, new), expected);
+            let (low, high) = (new & 0xffff, old & 0xffff_0000);
+            words[index] = high | low;
+            let expected = checksum(&bytes(&words));
+            prop_assert_eq!(update16(before, old as u16, new as u16), expected);
+        }
+    }
+}

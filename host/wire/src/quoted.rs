@@ -106,3 +106,134 @@ fn icmp(af: Af, header: &[u8; UPPER_LAYER]) -> Result<QuotedL4, DropReason> {
         is_request,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{golden, hostile_bytes, tcp, udp, v4, v6};
+    use crate::{IcmpKind, L4, parse};
+
+    /// The quote in a captured ICMP error.
+    fn quote_of(name: &str) -> (Af, Vec<u8>) {
+        let error = golden(name);
+        let parsed = parse(&error).unwrap();
+        let L4::Icmp(icmp) = parsed.l4 else { panic!("{name}") };
+        let IcmpKind::Error { quoted_offset } = icmp.kind else { panic!("{name}") };
+        (parsed.af, error[usize::from(quoted_offset)..].to_vec())
+    }
+
+    #[test]
+    fn captured_errors_quote_the_captured_packets() {
+        for (error, cause, l4_offset) in [
+            ("v4-unreachable", "v4-udp", 20),
+            ("v6-unreachable", "v6-udp", 40),
+            ("v4-unreachable-record-route", "v4-record-route", 28),
+            ("v6-unreachable-destination-options", "v6-destination-options", 48),
+        ] {
+            let (af, quote) = quote_of(error);
+            let quoted = parse_quoted(af, &quote).unwrap();
+            let parsed = parse(&golden(cause)).unwrap();
+            let L4::Udp(udp) = parsed.l4 else { panic!("{cause}") };
+            assert_eq!((quoted.src, quoted.dst), (parsed.src, parsed.dst), "{error}");
+            assert_eq!(quoted.l4, QuotedL4::Udp { sport: udp.sport, dport: udp.dport });
+            assert_eq!((quoted.l4_offset, quoted.proto), (l4_offset, 17), "{error}");
+        }
+    }
+
+    #[test]
+    fn eight_bytes_of_the_upper_layer_are_enough_and_needed() {
+        let data = [0; 1000];
+        for (af, packet) in
+            [(Af::V4, v4(6, &tcp(0x10, &[], &data))), (Af::V6, v6(6, &tcp(0x10, &[], &data)))]
+        {
+            let header = if af == Af::V4 { 20 } else { 40 };
+            let quoted = parse_quoted(af, &packet[..header + 8]).unwrap();
+            let expected = QuotedL4::Tcp { sport: 40_000, dport: 80, seq: 0x1000 };
+            assert_eq!(quoted.l4, expected);
+            for len in 0..header + 8 {
+                assert_eq!(parse_quoted(af, &packet[..len]), Err(DropReason::Short), "{len}");
+            }
+        }
+        // Nothing is wanted of what has no ports.
+        assert_eq!(parse_quoted(Af::V4, &v4(47, &[])).unwrap().l4, QuotedL4::Other);
+    }
+
+    #[test]
+    fn queries_are_quoted_with_their_direction_and_errors_never() {
+        let quoted = |type_| parse_quoted(Af::V4, &v4(1, &[type_, 0, 0, 0, 0, 9, 0, 1]));
+        for (type_, request_type, is_request) in [(8, 8, true), (0, 8, false), (14, 13, false)] {
+            let expected = QuotedL4::Icmp { id: 9, request_type, is_request };
+            assert_eq!(quoted(type_).unwrap().l4, expected);
+        }
+        assert_eq!(quoted(9).unwrap().l4, QuotedL4::Other);
+        for type_ in [3, 4, 5, 11, 12] {
+            assert_eq!(quoted(type_), Err(DropReason::Normalize), "{type_}");
+        }
+        let error6 = v6(58, &[1, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(parse_quoted(Af::V6, &error6), Err(DropReason::Normalize));
+    }
+
+    #[test]
+    fn a_quote_is_of_the_family_of_its_error() {
+        assert_eq!(parse_quoted(Af::V6, &v4(17, &udp(&[0; 40]))), Err(DropReason::Short));
+        assert_eq!(parse_quoted(Af::V4, &v6(17, &udp(b""))), Err(DropReason::Short));
+        let echo = [8, 0, 0, 0, 0, 1, 0, 1];
+        assert_eq!(parse_quoted(Af::V4, &v4(58, &echo)), Err(DropReason::Normalize));
+    }
+
+    #[test]
+    fn only_first_fragments_can_be_matched() {
+        for (af, name, more) in [
+            (Af::V4, "v4-fragment", 20),
+            (Af::V6, "v6-fragment", 48),
+            (Af::V6, "v6-options-fragment", 64),
+        ] {
+            let first = golden(&format!("{name}-1"));
+            let quoted = parse_quoted(af, &first[..more + 8]).unwrap();
+            assert!(matches!(quoted.l4, QuotedL4::Udp { .. }), "{name}");
+            assert_eq!(usize::from(quoted.l4_offset), more, "{name}");
+            let later = golden(&format!("{name}-2"));
+            assert_eq!(parse_quoted(af, &later), Err(DropReason::Fragment), "{name}");
+        }
+        // Destination options behind the fragment header hide nothing.
+        let options = [17, 0, 1, 4, 0, 0, 0, 0];
+        let first = v6(44, &[&[60, 0, 0, 1, 0, 0, 0, 1], &options[..], &udp(b"data")].concat());
+        assert_eq!(
+            parse_quoted(Af::V6, &first).unwrap().l4,
+            QuotedL4::Udp { sport: 40_000, dport: 53 }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_offsets_stay_inside(bytes in hostile_bytes(), v4 in any::<bool>()) {
+            let af = if v4 { Af::V4 } else { Af::V6 };
+            if let Ok(quoted) = parse_quoted(af, &bytes) {
+                prop_assert!(usize::from(quoted.l4_offset) <= bytes.len());
+            }
+        }
+
+        #[test]
+        fn whatever_parses_is_the_same_when_quoted(bytes in hostile_bytes()) {
+            let Ok(parsed) = parse(&bytes) else { return Ok(()) };
+            let Ok(quoted) = parse_quoted(parsed.af, &bytes) else { return Ok(()) };
+            prop_assert_eq!((quoted.src, quoted.dst), (parsed.src, parsed.dst));
+            match (quoted.l4, parsed.l4) {
+                (QuotedL4::Tcp { sport, dport, seq }, L4::Tcp(tcp)) => {
+                    prop_assert_eq!((sport, dport, seq), (tcp.sport, tcp.dport, tcp.seq));
+                }
+                (QuotedL4::Udp { sport, dport }, L4::Udp(udp)) => {
+                    prop_assert_eq!((sport, dport), (udp.sport, udp.dport));
+                }
+                (QuotedL4::Icmp { id, request_type, is_request }, L4::Icmp(icmp)) => {
+                    let kind = IcmpKind::Query { id, request_type, is_request };
+                    prop_assert_eq!(icmp.kind, kind);
+                }
+                (QuotedL4::Other, L4::Other | L4::Icmp(_)) | (_, L4::Fragment) => {}
+                (quoted, parsed) => prop_assert!(false, "{:?} {:?}", quoted, parsed),
+            }
+        }
+    }
+}
