@@ -19,6 +19,8 @@ mod key;
 mod options;
 mod state;
 mod tcp;
+#[cfg(test)]
+mod testing;
 mod timeout;
 
 pub use datagram::Traffic;

@@ -141,10 +141,21 @@ fn advance(pair: &mut Pair, segment: &Segment) {
         pair.src.reach(TcpState::Closing);
     }
     if segment.acks {
+        if pair.dst.state == TcpState::SynSent {
+            count_syn(&mut pair.dst, segment.ack);
+        }
         acknowledge(&mut pair.dst);
     }
     if segment.flags.contains(TcpFlags::RST) {
         pair.reset();
+    }
+}
+
+/// The first SYN was not counted, so that it could be resent; once acknowledged
+/// it is. A challenge ACK then names what the end really expects.
+fn count_syn(peer: &mut TcpPeer, ack: u32) {
+    if at_or_after(peer.seqhi, ack) {
+        peer.seqlo = later(peer.seqlo, ack);
     }
 }
 
