@@ -123,8 +123,7 @@ impl Config {
     /// When the file cannot be read, is not TOML, or says something that makes no sense; the
     /// message names file, line, column and the mend.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| ConfigError::unreadable(path, &e))?;
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::unreadable(path, &e))?;
         Config::parse(path, &text)
     }
 

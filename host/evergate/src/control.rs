@@ -10,6 +10,7 @@ mod server;
 
 pub use client::{ControlError, ask, ask_all};
 pub use protocol::{
-    Families, InfoReport, InterfaceRow, PolicyRow, Request, StateFilter, StateRow, TableEntryRow, TableRow,
+    Families, InfoReport, InterfaceRow, PolicyRow, Request, StateFilter, StateRow, TableEntryRow,
+    TableRow,
 };
 pub(crate) use server::{Answers, Handler, serve};

@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 mod daemon;
 mod demo;
+pub mod instance;
 mod render;
 
 pub use cli::main;

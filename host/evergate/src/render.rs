@@ -30,9 +30,11 @@ impl Grid {
                 .iter()
                 .zip(&widths)
                 .zip(&self.right)
-                .map(|((cell, &width), &right)| {
-                    if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-                })
+                .map(
+                    |((cell, &width), &right)| {
+                        if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                    },
+                )
                 .collect();
             text.push_str(cells.join("  ").trim_end());
             text.push('\n');

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::render::Grid;
 use crate::config::{Config, OnCrash};
 use crate::daemon::Policies;
+use crate::render::Grid;
 
 /// Loads everything that `run` would load, touches nothing, and explains.
 pub(super) fn run(path: &Path, as_json: bool) -> anyhow::Result<()> {
@@ -55,11 +55,15 @@ fn consequences(config: &Config) -> Vec<String> {
     };
     let crash = match config.on_crash {
         OnCrash::Closed => "If the daemon dies, nothing is forwarded until it runs again.",
-        OnCrash::Open => "If the daemon dies, EVERYTHING is forwarded unfiltered (on_crash = \"open\").",
+        OnCrash::Open => {
+            "If the daemon dies, EVERYTHING is forwarded unfiltered (on_crash = \"open\")."
+        }
     };
     let end = match config.default {
         crate::config::DefaultVerdict::Block => "What no policy decides about is blocked.",
-        crate::config::DefaultVerdict::Pass => "What no policy decides about PASSES (default = \"pass\").",
+        crate::config::DefaultVerdict::Pass => {
+            "What no policy decides about PASSES (default = \"pass\")."
+        }
     };
     vec![
         format!("At most {} states.", config.states),

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::args::ShowWhat;
-use crate::render::{self, Grid};
 use crate::control::{
     self, InfoReport, InterfaceRow, PolicyRow, Request, StateRow, TableEntryRow, TableRow,
 };
+use crate::render::{self, Grid};
 
 pub(super) fn run(socket: &Path, what: ShowWhat) -> anyhow::Result<()> {
     match what {
@@ -18,9 +18,7 @@ pub(super) fn run(socket: &Path, what: ShowWhat) -> anyhow::Result<()> {
         }
         ShowWhat::Info { json } => rows(socket, &Request::ShowInfo, json, info),
         ShowWhat::Policies { json } => policies(socket, json),
-        ShowWhat::Interfaces { json } => {
-            rows(socket, &Request::ShowInterfaces, json, interfaces)
-        }
+        ShowWhat::Interfaces { json } => rows(socket, &Request::ShowInterfaces, json, interfaces),
         ShowWhat::Tables { json } => rows(socket, &Request::ShowTables, json, tables),
     }
 }
@@ -71,7 +69,8 @@ fn rows<T: Serialize + DeserializeOwned>(
 pub(crate) fn states(rows: &[StateRow], verbose: bool) -> String {
     let mut headings = vec!["if", "proto", "source", "", "destination", "peers"];
     if verbose {
-        headings.extend([">age", ">expires", ">packets", ">bytes", "policy", ">rule", "label", ">id"]);
+        headings
+            .extend([">age", ">expires", ">packets", ">bytes", "policy", ">rule", "label", ">id"]);
     }
     let mut grid = Grid::new(&headings);
     for row in rows {
@@ -152,7 +151,14 @@ fn info(rows: &[InfoReport]) -> String {
 
 fn policy_table(rows: &[PolicyRow]) -> String {
     let mut grid = Grid::new(&[
-        "policy", "hash", ">size", ">decisions", ">traps", ">out of time", ">bad verdicts", "source",
+        "policy",
+        "hash",
+        ">size",
+        ">decisions",
+        ">traps",
+        ">out of time",
+        ">bad verdicts",
+        "source",
         "last failure",
     ]);
     for row in rows {
@@ -173,7 +179,13 @@ fn policy_table(rows: &[PolicyRow]) -> String {
 
 fn interfaces(rows: &[InterfaceRow]) -> String {
     let mut grid = Grid::new(&[
-        "interface", "device", "tun", ">queues", ">packets in", ">bytes in", ">blocked",
+        "interface",
+        "device",
+        "tun",
+        ">queues",
+        ">packets in",
+        ">bytes in",
+        ">blocked",
         ">bytes blocked",
     ]);
     for row in rows {

@@ -233,7 +233,8 @@ fn check_interfaces(
 ) -> Result<Vec<Interface>, ConfigError> {
     if raw.is_empty() {
         let message = "no interface is attached".to_owned();
-        let mend = "add at least one:\n    [[interface]]\n    name = \"lan\"\n    device = \"eth1\"";
+        let mend =
+            "add at least one:\n    [[interface]]\n    name = \"lan\"\n    device = \"eth1\"";
         return Err(source.key_error("[[interface]]", message, mend.to_owned()));
     }
     let mut interfaces: Vec<Interface> = Vec::with_capacity(raw.len());

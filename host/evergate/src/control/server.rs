@@ -136,7 +136,8 @@ mod tests {
     }
 
     fn socket(name: &str) -> std::path::PathBuf {
-        let directory = std::env::temp_dir().join(format!("evergate-{}-{name}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("evergate-{}-{name}", std::process::id()));
         directory.join("control.sock")
     }
 

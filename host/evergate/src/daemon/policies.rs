@@ -173,9 +173,10 @@ pub(super) fn parse_entries(entries: &[String]) -> anyhow::Result<Vec<Entry>> {
 /// The bytes of a module and a name of where they came from.
 fn read(source: &PolicySource) -> anyhow::Result<(Vec<u8>, String)> {
     match source {
-        PolicySource::File(path) => {
-            Ok((read_file(path).with_context(|| path.display().to_string())?, path.display().to_string()))
-        }
+        PolicySource::File(path) => Ok((
+            read_file(path).with_context(|| path.display().to_string())?,
+            path.display().to_string(),
+        )),
         PolicySource::Builtin(name) => {
             let bytes = builtin::bytes(name).with_context(|| format!("no built-in {name}"))?;
             Ok((bytes.to_vec(), format!("builtin:{name}")))

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Running;
-use crate::render;
 use crate::control::{InfoReport, InterfaceRow, StateFilter, StateRow};
+use crate::render;
 
 /// Shards looked at in one go while states are shown; in between packets get their turn.
 const SHARDS_A_PAGE: usize = 16;
@@ -94,17 +94,19 @@ pub(super) fn selector<'a>(
     running: &'a Running,
     filter: &'a StateFilter,
 ) -> impl Fn(&State) -> bool + 'a {
-    let within = |net: &Option<IpNet>, addr: std::net::IpAddr| {
-        net.is_none_or(|net| net.contains(&addr))
-    };
+    let within =
+        |net: &Option<IpNet>, addr: std::net::IpAddr| net.is_none_or(|net| net.contains(&addr));
     let is = |wanted: &Option<String>, name: &str| wanted.as_deref().is_none_or(|w| w == name);
     move |state| {
         let [source, destination] = ends(state);
         let options = state.options();
-        let host = filter.host.is_none_or(|net| net.contains(&source.0) || net.contains(&destination.0));
+        let host =
+            filter.host.is_none_or(|net| net.contains(&source.0) || net.contains(&destination.0));
         let port = filter.port.is_none_or(|port| port == source.1 || port == destination.1);
         let interface = filter.interface.as_deref().is_none_or(|name| {
-            [options.in_if, options.out_if].iter().any(|id| running.interface_name(IfId(*id)) == name)
+            [options.in_if, options.out_if]
+                .iter()
+                .any(|id| running.interface_name(IfId(*id)) == name)
         });
         let label = filter.label.is_none() || {
             let name = running.policies.environment().labels.name(options.label);

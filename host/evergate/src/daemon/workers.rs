@@ -49,11 +49,8 @@ impl Workers {
         stop: &Stop,
     ) -> anyhow::Result<Workers> {
         let (to_log, log) = sync_channel(LOG_UNDER_WAY);
-        let mut workers = Workers {
-            seats: Vec::new(),
-            threads: Mutex::default(),
-            log: Mutex::new(Some(log)),
-        };
+        let mut workers =
+            Workers { seats: Vec::new(), threads: Mutex::default(), log: Mutex::new(Some(log)) };
         let mut threads = Vec::new();
         for (attached, tun) in attached.iter().zip(tuns) {
             let (id, name) = (attached.id, &attached.tun);
@@ -109,9 +106,8 @@ impl Workers {
 
     /// Waits until every thread has ended; the stop must have been signalled.
     pub(super) fn join(&self) {
-        let threads = std::mem::take(
-            &mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a packet thread has panicked");

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use super::LOCKDOWN;
 use super::endpoints::{self, Download};
 use super::ping::ping;
 use super::story::{Figure, Story};
 use super::world::{DOWNLOAD, OPEN, SHUT, World};
-use super::LOCKDOWN;
 use crate::cli::show;
 use crate::control::{self, InfoReport, Request, StateFilter, StateRow};
 use crate::render;
@@ -78,7 +78,8 @@ fn download(story: &mut Story, world: &World) -> anyhow::Result<()> {
     story.progress_done();
     let bytes = download.received();
     let gbit = bytes as f64 * 8e-9 / began.elapsed().as_secs_f64();
-    let sentence = format!("download, client from server: {} at {gbit:.1} Gbit/s", render::bytes(bytes));
+    let sentence =
+        format!("download, client from server: {} at {gbit:.1} Gbit/s", render::bytes(bytes));
     story.check("download", bytes > 0, Figure { value: gbit, unit: "Gbit/s" }, &sentence);
 
     let six = endpoints::connect(&world.net.client, SERVER_V6, DOWNLOAD, PATIENCE)?;
@@ -117,7 +118,8 @@ fn pings(story: &mut Story, world: &World) -> anyhow::Result<()> {
 fn states(story: &mut Story, world: &World) -> anyhow::Result<()> {
     let request = Request::ShowStates { filter: StateFilter::default(), limit: 8 };
     let rows: Vec<StateRow> = control::ask_all(&world.control(), &request)?;
-    let ok = rows.iter().any(|row| row.peers == "ESTABLISHED:ESTABLISHED" || row.peers.contains("FIN"));
+    let ok =
+        rows.iter().any(|row| row.peers == "ESTABLISHED:ESTABLISHED" || row.peers.contains("FIN"));
     let figure = Figure { value: rows.len() as f64, unit: "states" };
     story.check("states", ok, figure, "what `evergate show states` says now:");
     story.show(&show::states(&rows, false));
@@ -129,7 +131,7 @@ fn swap(story: &mut Story, world: &World) -> anyhow::Result<Download> {
     let stream = endpoints::connect(&world.net.client, SERVER_V4, DOWNLOAD, PATIENCE)??;
     let running = Download::start(stream, ENDLESS)?;
     running.received_in(Duration::from_millis(300));
-    let lockdown = world.write("lockdown.wat", LOCKDOWN)?;
+    let lockdown = world.workplace.write("lockdown.wat", LOCKDOWN)?;
     let load = |file| Request::PolicyLoad { name: "home".to_owned(), file };
     let began = Instant::now();
     control::ask_all::<()>(&world.control(), &load(Some(lockdown)))?;

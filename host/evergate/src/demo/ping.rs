@@ -46,7 +46,15 @@ fn once(to: IpAddr, sequence: u16, patience: Duration) -> std::io::Result<Option
                 return Ok(None);
             }
             // An ICMP error came back: no answer.
-            Err(e) if matches!(e.kind(), ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::PermissionDenied | ErrorKind::ConnectionRefused) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::HostUnreachable
+                        | ErrorKind::NetworkUnreachable
+                        | ErrorKind::PermissionDenied
+                        | ErrorKind::ConnectionRefused
+                ) =>
+            {
                 return Ok(None);
             }
             Err(e) => return Err(e),
