@@ -16,7 +16,8 @@
 //! With a `self_tun` the gateway's own traffic passes a tun too. What that takes, and what it
 //! cannot do:
 //! - The `local` rule moves behind ours. ARP then no longer finds the gateway's addresses by
-//!   itself; they are answered for as proxy entries.
+//!   itself; they are answered for as proxy entries. Early demultiplexing
+//!   (`net.ipv4.ip_early_demux`) is switched off.
 //! - Packets made here follow a shadow of the main table that leads into the self tun. Sockets
 //!   bound to a device (`SO_BINDTODEVICE`) are routed by the kernel without it.
 //! - ICMPv6 of the gateway itself stays out of the tuns, both ways: neighbour discovery lives
@@ -251,7 +252,8 @@ impl Divert {
         let indices = snapshot.indices(&self.config);
         if indices != self.indices {
             // A device that went and came back has forgotten its settings.
-            apply::apply_settings(&mut self.memory, &plan)?;
+            apply::apply_settings(&mut self.memory, &plan.preparations)?;
+            apply::apply_settings(&mut self.memory, &plan.settings)?;
             self.indices = indices;
             changed = true;
         }

@@ -23,6 +23,10 @@ impl Host {
     pub(crate) fn new(name: &str, processes: Processes) -> Result<Self, LabError> {
         let host = Self { name: name.into(), netns: NetNs::new()?, processes };
         host.set_up("lo")?;
+        if host.run(sysctl::has_ipv6)? {
+            // Nobody shares these links, and duplicate address detection takes a second.
+            host.sysctl("ipv6/conf/default/accept_dad", "0")?;
+        }
         Ok(host)
     }
 

@@ -30,6 +30,7 @@ pub(super) fn apply(
     let old_proxies = own_proxies(netlink)?;
     add_routes(netlink, plan, &old_routes)?;
     add_proxies(netlink, plan, &old_proxies)?;
+    apply_settings(memory, &plan.preparations)?;
     let old_rules = own_rules(netlink)?;
     for rule in plan.rules.iter().filter(|rule| !old_rules.iter().any(|old| same(old, rule))) {
         netlink.add_rule(rule)?;
@@ -37,7 +38,7 @@ pub(super) fn apply(
     if let Some(priority) = plan.local_moves_behind {
         move_local_rules(netlink, memory, priority)?;
     }
-    apply_settings(memory, plan)?;
+    apply_settings(memory, &plan.settings)?;
 
     if plan.local_moves_behind.is_none() {
         restore_local_rules(netlink, memory)?;
@@ -47,7 +48,7 @@ pub(super) fn apply(
     }
     remove_proxies(netlink, plan, &old_proxies)?;
     remove_routes(netlink, plan, &old_routes)?;
-    restore_settings(memory, |key| plan.settings.iter().any(|(kept, _)| kept == key))?;
+    restore_settings(memory, |key| plan.keeps(key))?;
     Ok(())
 }
 
@@ -61,8 +62,11 @@ pub(super) fn follow(netlink: &mut Netlink, plan: &Plan) -> Result<Applied, Dive
     Ok(Applied { added, removed })
 }
 
-pub(super) fn apply_settings(memory: &mut Memory, plan: &Plan) -> Result<(), DivertError> {
-    for (key, value) in &plan.settings {
+pub(super) fn apply_settings(
+    memory: &mut Memory,
+    settings: &[(String, &'static str)],
+) -> Result<(), DivertError> {
+    for (key, value) in settings {
         memory::set(memory, key, value)?;
     }
     Ok(())
@@ -82,7 +86,7 @@ pub(super) fn remove_all(
             0
         }
     };
-    found.settings = keep(restore_settings(memory, |_| false));
+    found.settings = keep(restore_settings(memory, |key| !key.ends_with("forwarding")));
     found.local_rules = keep(restore_local_rules(netlink, memory));
     found.rules = keep(remove_all_rules(netlink));
     let nothing = Plan::default();
@@ -96,6 +100,7 @@ pub(super) fn remove_all(
             .map_err(DivertError::from)
             .and_then(|old| remove_routes(netlink, &nothing, &old)),
     );
+    found.settings += keep(restore_settings(memory, |_| false));
     match first {
         None => memory.clear().map(|()| found),
         Some(error) => Err(error),

@@ -22,6 +22,8 @@ const IPPROTO_ICMPV6: u8 = 58;
 const LINK_LOCAL: (IpAddr, u8) = (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10);
 const MULTICAST: (IpAddr, u8) = (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8);
 
+const EARLY_DEMUX: &str = "ipv4/ip_early_demux";
+
 // Offsets from the configured priority; the order is the order of matching.
 const EXCEPTIONS: u32 = 0;
 const ARRIVING: u32 = 1;
@@ -67,6 +69,9 @@ pub(super) struct Plan {
     pub(super) routes: Vec<Route>,
     pub(super) proxies: Vec<ProxyNeighbour>,
     pub(super) rules: Vec<Rule>,
+    /// Settings that the rules need to be there before them.
+    pub(super) preparations: Vec<(String, &'static str)>,
+    /// Settings that let packets pass: they come last.
     pub(super) settings: Vec<(String, &'static str)>,
     /// Rules for local addresses before this priority are to be moved away.
     pub(super) local_moves_behind: Option<u32>,
@@ -199,11 +204,16 @@ impl Plan {
     }
 
     fn plan_settings(&mut self, config: &DivertConfig) -> Result<(), DivertError> {
-        for Attached { name, .. } in &config.attached {
-            if config.self_tun.is_some() {
+        if config.self_tun.is_some() {
+            // What arrives for a socket of this host would be tied to it at once, and the
+            // kernel does not forward such packets, into a tun neither. This is for IPv6 too.
+            self.preparations.push((EARLY_DEMUX.to_owned(), "0"));
+            for Attached { name, .. } in &config.attached {
                 // By default a proxy's answer is held back for up to 0.8 s.
-                self.settings.push((format!("ipv4/neigh/{name}/proxy_delay"), "0"));
+                self.preparations.push((format!("ipv4/neigh/{name}/proxy_delay"), "0"));
             }
+        }
+        for Attached { name, .. } in &config.attached {
             self.settings.push((format!("ipv4/conf/{name}/forwarding"), "1"));
             let own = format!("ipv6/conf/{name}/force_forwarding");
             if sysctl::read_optional(&own)?.is_some() {
@@ -213,6 +223,13 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+impl Plan {
+    /// All settings that are to be kept.
+    pub(super) fn keeps(&self, key: &str) -> bool {
+        self.preparations.iter().chain(&self.settings).any(|(kept, _)| kept == key)
     }
 }
 

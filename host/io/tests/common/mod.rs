@@ -14,7 +14,7 @@ use evergate_io::divert::{
     Attached, Divert, DivertConfig, DivertError, Leftovers, OnCrash, PRIORITY_BASE, SelfTun,
     TABLE_BASE,
 };
-use evergate_io::netlink::{Netlink, ProxyNeighbour, Route, Rule};
+use evergate_io::netlink::Netlink;
 use evergate_io::stop::Stop;
 use evergate_io::tun::{FRAME_MAX, MTU_MAX, TunDevice, VNET_HDR_LEN, pump};
 use evergate_lab::{Gateway, Host, Lab};
@@ -239,7 +239,23 @@ impl Router {
 
 /// The topology; a failure is the sentence that says what is missing.
 pub fn world() -> Gateway {
-    Lab::gateway().unwrap_or_else(|error| panic!("{error}"))
+    let world = Lab::gateway().unwrap_or_else(|error| panic!("{error}"));
+    // The kernel makes the link-local addresses when it has noticed the carrier.
+    let deadline = Instant::now() + LIMIT;
+    for device in ["lan0", "wan0"] {
+        let index = world.gateway.device(device).expect("device").index;
+        let ready = |netlink: &mut Netlink| {
+            let addresses = netlink.addresses().expect("addresses");
+            addresses.iter().any(|own| {
+                own.index == index && own.address.to_string().starts_with("fe80") && !own.tentative
+            })
+        };
+        while !world.gateway.run(|| ready(&mut Netlink::open().expect("open"))).expect("host") {
+            assert!(Instant::now() < deadline, "{device} never got a link-local address");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+    world
 }
 
 pub fn start_relays(filter_local: bool) -> Vec<Relay> {
@@ -370,19 +386,12 @@ pub fn ping(from: &Host, address: &str) -> bool {
     process.wait(LIMIT).expect("wait").is_some_and(|status| status.success())
 }
 
-/// Everything that says where packets go in one namespace.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Dump {
-    pub rules: Vec<Rule>,
-    pub routes: Vec<Route>,
-    pub proxies: Vec<ProxyNeighbour>,
-    pub settings: Vec<(String, String)>,
-}
-
-pub fn dump(host: &Host) -> Dump {
+/// Everything that says where packets go in one namespace, a line each.
+pub fn dump(host: &Host) -> Vec<String> {
     let keys = [
         "ipv4/conf/lan0/forwarding",
         "ipv4/conf/wan0/forwarding",
+        "ipv4/ip_early_demux",
         "ipv4/neigh/lan0/proxy_delay",
         "ipv4/neigh/wan0/proxy_delay",
         "ipv6/conf/all/forwarding",
@@ -393,15 +402,22 @@ pub fn dump(host: &Host) -> Dump {
     let read = || {
         let mut netlink = Netlink::open().expect("netlink");
         let value = |key: &&str| {
-            let value = evergate_io::sysctl::read_optional(key).expect("sysctl");
-            ((*key).to_owned(), value.unwrap_or_default())
+            format!("{key} = {:?}", evergate_io::sysctl::read_optional(key).expect("sysctl"))
         };
-        Dump {
-            rules: netlink.rules().expect("rules"),
-            routes: netlink.routes().expect("routes"),
-            proxies: netlink.proxies().expect("proxies"),
-            settings: keys.iter().map(value).collect(),
-        }
+        let mut lines = Vec::new();
+        lines.extend(netlink.rules().expect("rules").iter().map(|rule| format!("{rule:?}")));
+        lines.extend(netlink.routes().expect("routes").iter().map(|route| format!("{route:?}")));
+        lines.extend(netlink.proxies().expect("proxies").iter().map(|proxy| format!("{proxy:?}")));
+        lines.extend(keys.iter().map(value));
+        lines
     };
     host.run(read).expect("host")
+}
+
+/// Compares two dumps; a failure shows the lines that differ.
+#[track_caller]
+pub fn assert_same(now: &[String], before: &[String], what: &str) {
+    let missing: Vec<_> = before.iter().filter(|line| !now.contains(line)).collect();
+    let surplus: Vec<_> = now.iter().filter(|line| !before.contains(line)).collect();
+    assert!(now == before, "{what}: missing {missing:#?}, surplus {surplus:#?}");
 }
