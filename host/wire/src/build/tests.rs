@@ -46,7 +46,9 @@ fn checksums_hold(packet: &[u8]) {
                     let expected = icmp.icmp_type().calc_checksum(icmp.payload());
                     assert_eq!(icmp.checksum(), expected);
                 }
-                other => panic!("{other:?}"),
+                other @ (TransportSlice::Icmpv6(_)
+                | TransportSlice::Igmp(_)
+                | TransportSlice::Udp(_)) => panic!("{other:?}"),
             }
         }
         (NetSlice::Ipv6(ip), transport) => {
@@ -56,7 +58,9 @@ fn checksums_hold(packet: &[u8]) {
                     assert_eq!(tcp.checksum(), tcp.calc_checksum_ipv6(src, dst).unwrap());
                 }
                 TransportSlice::Icmpv6(icmp) => assert!(icmp.is_checksum_valid(src, dst)),
-                other => panic!("{other:?}"),
+                other @ (TransportSlice::Icmpv4(_)
+                | TransportSlice::Igmp(_)
+                | TransportSlice::Udp(_)) => panic!("{other:?}"),
             }
         }
         other => panic!("{other:?}"),
@@ -191,7 +195,9 @@ fn the_mtu_is_where_each_family_has_it() {
             TransportSlice::Icmpv6(icmp) => {
                 assert_eq!(icmp.icmp_type(), Icmpv6Type::PacketTooBig { mtu });
             }
-            other => panic!("{other:?}"),
+            other @ (TransportSlice::Igmp(_) | TransportSlice::Udp(_) | TransportSlice::Tcp(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The fragments of one datagram: sorted by offset and disjoint.
 
+#[cfg(test)]
+use super::DATAGRAM_COST;
 use crate::parse::ip6;
 use crate::{Af, FragmentInfo, checksum};
 
@@ -155,6 +157,21 @@ impl Queue {
             packet[10..12].copy_from_slice(&check.to_be_bytes());
         }
         Some((packet, u16::try_from(self.largest_fragment).unwrap_or(u16::MAX)))
+    }
+
+    /// Asserts what the counters claim.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        assert!(self.pieces.windows(2).all(|pair| pair[0].end() <= pair[1].offset));
+        assert!(self.pieces.iter().all(|piece| !piece.data.is_empty()));
+        assert_eq!(self.held, self.pieces.iter().map(|piece| piece.data.len()).sum::<usize>());
+        let header = self.header.as_ref().map_or(0, Vec::capacity);
+        let data: usize = self.pieces.iter().map(|piece| piece.data.capacity()).sum();
+        assert_eq!(self.allocated, header + data);
+        assert!(self.pieces.capacity() * size_of::<Piece>() <= DATAGRAM_COST + self.cost());
+        if let Some(end) = self.end {
+            assert!(self.pieces.iter().all(|piece| piece.end() <= end));
+        }
     }
 
     fn refusal(&self) -> Refusal {
