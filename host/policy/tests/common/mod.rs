@@ -27,7 +27,11 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn load(&self, name: &str, module: impl AsRef<[u8]>) -> Result<Arc<Policy>, LoadError> {
+    pub(crate) fn load(
+        &self,
+        name: &str,
+        module: impl AsRef<[u8]>,
+    ) -> Result<Arc<Policy>, LoadError> {
         self.load_with(name, module, Limits::default(), &Params::new())
     }
 
