@@ -243,7 +243,7 @@ impl Worker {
             if state.expired(now, timeouts::of(sets, options.timeouts), states) {
                 return Found::Expired;
             }
-            if parsed.needs_allow_opts() && !options.log {
+            if parsed.needs_allow_opts() && !options.allow_options {
                 return Found::OptionsRefused;
             }
             Found::Tracked(state.track(now, side, parsed))

@@ -53,4 +53,6 @@ pub struct StateOptions {
     pub out_if: u16,
     /// Whether each packet is logged (pf's `log (all)`).
     pub log: bool,
+    /// Whether packets with IP options pass too (pf's `allow-opts`).
+    pub allow_options: bool,
 }

@@ -198,7 +198,8 @@ impl State {
             rule,
             in_if,
             out_if,
-            log: self.flags.log(),
+            log: self.flags.has(Flags::LOG),
+            allow_options: self.flags.has(Flags::ALLOW_OPTIONS),
         }
     }
 
@@ -299,11 +300,15 @@ impl Flags {
     const TRACKING: u8 = 0b0011;
     const LOG: u8 = 0b0100;
     const INITIATOR_HI: u8 = 0b1000;
+    const ALLOW_OPTIONS: u8 = 0b1_0000;
 
     const fn new(options: &StateOptions, initiator: Side) -> Self {
         let mut flags = options.tracking as u8;
         if options.log {
             flags |= Self::LOG;
+        }
+        if options.allow_options {
+            flags |= Self::ALLOW_OPTIONS;
         }
         if matches!(initiator, Side::Hi) {
             flags |= Self::INITIATOR_HI;
@@ -315,8 +320,8 @@ impl Flags {
         Tracking::from_bits(self.0 & Self::TRACKING)
     }
 
-    const fn log(self) -> bool {
-        self.0 & Self::LOG != 0
+    const fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
     }
 
     const fn initiator(self) -> Side {

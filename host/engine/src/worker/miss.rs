@@ -112,6 +112,7 @@ impl Worker {
             in_if: self.ingress.0,
             out_if: out_if.0,
             log: decision.log,
+            allow_options: decision.allow_options,
         };
         let id = self.gateway.state_id();
         let state = match State::create(id, now.at, key, side, parsed, options) {

@@ -214,6 +214,7 @@ fn options_come_back_as_they_were_given() {
             in_if: 6,
             out_if: 7,
             log,
+            allow_options: !log,
         };
         let packet = udp(side, 1);
         let (key, side) = key_of(&packet).unwrap();
