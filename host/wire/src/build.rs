@@ -120,12 +120,14 @@ pub fn tcp(reply: &TcpReply) -> Vec<u8> {
 /// Builds the reset that refuses a TCP segment as OpenBSD pf's `return-rst` does:
 /// its sequence number is what the segment acknowledges, and it acknowledges all
 /// of the segment. `None` for what must not be answered: a reset, anything but
-/// TCP, a wrong checksum, broadcasts and multicasts.
+/// TCP, a wrong checksum, port 0, broadcasts and multicasts.
 pub fn tcp_reset_for(packet: &[u8], parsed: &Parsed, status: ChecksumStatus) -> Option<Vec<u8>> {
     let L4::Tcp(segment) = parsed.l4 else {
         return None;
     };
-    if segment.flags.contains(TcpFlags::RST) || !may_be_answered(parsed) {
+    // Nothing may be sent to port 0, though it may be sent from.
+    let answerable = segment.sport != 0 && may_be_answered(parsed);
+    if segment.flags.contains(TcpFlags::RST) || !answerable {
         return None;
     }
     if status == ChecksumStatus::Unknown && !checksum::verify(packet, parsed) {

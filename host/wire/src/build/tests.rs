@@ -115,6 +115,9 @@ fn what_must_not_be_reset_is_not() {
     assert!(reset_for(&damaged, TRUSTED).is_some());
     assert_eq!(reset_for(&golden("v4-reset"), TRUSTED), None);
     assert_eq!(reset_for(&golden("v4-udp"), TRUSTED), None);
+    let mut from_port_0 = syn.clone();
+    from_port_0[20..22].fill(0);
+    assert_eq!(reset_for(&from_port_0, TRUSTED), None);
     for (at, bytes) in
         [(16, [224, 0, 0, 1]), (16, [255; 4]), (12, [224, 0, 0, 1]), (12, [255; 4]), (12, [0; 4])]
     {
