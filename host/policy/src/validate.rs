@@ -15,7 +15,7 @@ use crate::error::other_version;
 use crate::limits::Limits;
 
 /// The most functions of a module.
-pub const FUNCTIONS_MAX: usize = 16_384;
+pub const FUNCTIONS_MAX: usize = 8_192;
 /// The largest function body in bytes; compile time grows faster than a body.
 pub const FUNCTION_BYTES_MAX: usize = 256 * 1024;
 /// The most locals of one function.
