@@ -18,6 +18,35 @@ use evergate_lab::{Gateway, Host};
 /// Names the state file for the process that is to be killed, and its `filter_local`.
 const VICTIM: &str = "EVERGATE_TEST_VICTIM";
 
+fn main() {
+    if let Ok(instruction) = std::env::var(VICTIM) {
+        victim(&instruction);
+    }
+    common::run_tests(common::tests![
+        a_clean_stop_takes_back_exactly_what_was_set_up,
+        a_crash_fails_closed_and_a_restart_heals_it,
+        a_restart_with_another_configuration_restores_what_it_no_longer_needs,
+        leftovers_are_cleaned_without_touching_others,
+        the_host_can_be_reached_after_cleaning_without_the_state_file,
+        open_on_crash_lets_everything_pass_when_the_tun_is_gone,
+        forwarding_that_was_on_stays_on_and_passes_no_tun_afterwards,
+        a_killed_process_leaves_the_gateway_closed,
+        a_table_that_others_use_is_refused_and_left_alone,
+        strict_reverse_path_filtering_is_refused_with_filter_local_and_works_without,
+        reverse_path_filtering_for_all_devices_does_not_stop_the_tun,
+        without_filter_local_traffic_of_the_gateway_itself_stays_out_of_the_tuns,
+        filter_local_takes_connections_to_the_gateway_through_the_tuns,
+        filter_local_takes_the_gateways_own_connections_through_the_tuns,
+        filter_local_leaves_pings_and_the_hosts_own_loop_working,
+        filter_local_passes_nothing_when_the_relay_drops_all,
+        filter_local_closes_the_gateway_itself_when_the_process_dies,
+        filter_local_finds_neighbours_anew,
+        filter_local_answers_arp_for_its_own_addresses_only,
+        filter_local_follows_addresses_and_routes,
+        filter_local_leads_only_attached_routes_into_the_self_tun,
+    ]);
+}
+
 fn netlink<T: Send>(host: &Host, work: impl FnOnce(&mut Netlink) -> T + Send) -> T {
     host.run(|| work(&mut Netlink::open().expect("netlink"))).expect("host")
 }
@@ -68,7 +97,6 @@ fn nothing_passes(world: &Gateway) -> bool {
     })
 }
 
-#[test]
 fn a_clean_stop_takes_back_exactly_what_was_set_up() {
     for filter_local in [false, true] {
         let world = world();
@@ -88,7 +116,6 @@ fn a_clean_stop_takes_back_exactly_what_was_set_up() {
     }
 }
 
-#[test]
 fn a_crash_fails_closed_and_a_restart_heals_it() {
     for filter_local in [false, true] {
         let world = world();
@@ -108,7 +135,6 @@ fn a_crash_fails_closed_and_a_restart_heals_it() {
     }
 }
 
-#[test]
 fn a_restart_with_another_configuration_restores_what_it_no_longer_needs() {
     let world = world();
     let before = dump(&world.gateway);
@@ -123,7 +149,6 @@ fn a_restart_with_another_configuration_restores_what_it_no_longer_needs() {
     assert_same(&dump(&router.world.gateway), &before, "after all");
 }
 
-#[test]
 fn leftovers_are_cleaned_without_touching_others() {
     for filter_local in [false, true] {
         let world = world();
@@ -142,7 +167,6 @@ fn leftovers_are_cleaned_without_touching_others() {
     }
 }
 
-#[test]
 fn the_host_can_be_reached_after_cleaning_without_the_state_file() {
     let mut router = Router::new(true);
     router.crash();
@@ -153,7 +177,6 @@ fn the_host_can_be_reached_after_cleaning_without_the_state_file() {
     assert!(ping(&router.world.client, LAN_V4) && ping(&router.world.client, LAN_V6));
 }
 
-#[test]
 fn open_on_crash_lets_everything_pass_when_the_tun_is_gone() {
     let mut router = Router::on(world(), false, OnCrash::Open);
     assert!(everything_passes(&router));
@@ -161,7 +184,6 @@ fn open_on_crash_lets_everything_pass_when_the_tun_is_gone() {
     assert!(everything_passes(&router));
 }
 
-#[test]
 fn forwarding_that_was_on_stays_on_and_passes_no_tun_afterwards() {
     let world = world();
     for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
@@ -177,7 +199,6 @@ fn forwarding_that_was_on_stays_on_and_passes_no_tun_afterwards() {
     assert!(everything_passes(&router), "as a plain router");
 }
 
-#[test]
 fn a_killed_process_leaves_the_gateway_closed() {
     for filter_local in ["", "+local"] {
         let world = world();
@@ -185,7 +206,6 @@ fn a_killed_process_leaves_the_gateway_closed() {
         let before = dump(&world.gateway);
         let scratch = Scratch::new();
         let mut command = Command::new(std::env::current_exe().expect("this test"));
-        command.args(["--exact", "victim", "--ignored", "--nocapture"]);
         command.env(VICTIM, format!("{}{filter_local}", scratch.state_file().display()));
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         let process = world.gateway.spawn(command).expect("victim");
@@ -205,13 +225,11 @@ fn a_killed_process_leaves_the_gateway_closed() {
     }
 }
 
-#[test]
-#[ignore = "it is the process that a_killed_process_leaves_the_gateway_closed kills"]
-fn victim() {
-    let Ok(instruction) = std::env::var(VICTIM) else { return };
+/// The process that is killed: relays until then.
+fn victim(instruction: &str) -> ! {
     let (state_file, filter_local) = match instruction.strip_suffix("+local") {
         Some(path) => (path, true),
-        None => (instruction.as_str(), false),
+        None => (instruction, false),
     };
     let relays = start_relays(filter_local);
     let config = config(&relays, OnCrash::Closed, &PathBuf::from(state_file));
@@ -221,7 +239,6 @@ fn victim() {
     }
 }
 
-#[test]
 fn a_table_that_others_use_is_refused_and_left_alone() {
     let world = world();
     netlink(&world.gateway, |netlink| {
@@ -244,7 +261,6 @@ fn a_table_that_others_use_is_refused_and_left_alone() {
     assert_same(&dump(&world.gateway), &before, "what was begun is taken back");
 }
 
-#[test]
 fn strict_reverse_path_filtering_is_refused_with_filter_local_and_works_without() {
     let world = world();
     world.gateway.sysctl("ipv4/conf/lan0/rp_filter", "1").expect("sysctl");
@@ -264,7 +280,6 @@ fn strict_reverse_path_filtering_is_refused_with_filter_local_and_works_without(
     assert!(everything_passes(&router));
 }
 
-#[test]
 fn reverse_path_filtering_for_all_devices_does_not_stop_the_tun() {
     for (value, filter_local) in [("1", false), ("2", false), ("2", true)] {
         let world = world();
@@ -280,7 +295,6 @@ fn reverse_path_filtering_for_all_devices_does_not_stop_the_tun() {
     }
 }
 
-#[test]
 fn without_filter_local_traffic_of_the_gateway_itself_stays_out_of_the_tuns() {
     let router = Router::new(false);
     router.set_pass(false);
@@ -290,7 +304,6 @@ fn without_filter_local_traffic_of_the_gateway_itself_stays_out_of_the_tuns() {
     assert_eq!(router.lan().frames() + router.wan().frames(), 0);
 }
 
-#[test]
 fn filter_local_takes_connections_to_the_gateway_through_the_tuns() {
     let router = Router::new(true);
     let (client, gateway) = (&router.world.client, &router.world.gateway);
@@ -305,7 +318,6 @@ fn filter_local_takes_connections_to_the_gateway_through_the_tuns() {
     assert!(router.own().longest() > 20_000, "its own super-packets stay whole");
 }
 
-#[test]
 fn filter_local_takes_the_gateways_own_connections_through_the_tuns() {
     let router = Router::new(true);
     let (gateway, server) = (&router.world.gateway, &router.world.server);
@@ -317,7 +329,6 @@ fn filter_local_takes_the_gateways_own_connections_through_the_tuns() {
     }
 }
 
-#[test]
 fn filter_local_leaves_pings_and_the_hosts_own_loop_working() {
     let router = Router::new(true);
     let (client, gateway) = (&router.world.client, &router.world.gateway);
@@ -334,7 +345,6 @@ fn filter_local_leaves_pings_and_the_hosts_own_loop_working() {
     }
 }
 
-#[test]
 fn filter_local_passes_nothing_when_the_relay_drops_all() {
     let router = Router::new(true);
     router.set_pass(false);
@@ -353,7 +363,6 @@ fn filter_local_passes_nothing_when_the_relay_drops_all() {
     assert!(nothing_passes(&router.world));
 }
 
-#[test]
 fn filter_local_closes_the_gateway_itself_when_the_process_dies() {
     let mut router = Router::new(true);
     router.crash();
@@ -369,7 +378,6 @@ fn filter_local_closes_the_gateway_itself_when_the_process_dies() {
     assert!(talks(gateway, gateway, "127.0.0.1", LIMIT), "its own loop stays");
 }
 
-#[test]
 fn filter_local_finds_neighbours_anew() {
     let router = Router::new(true);
     let (client, gateway) = (&router.world.client, &router.world.gateway);
@@ -390,7 +398,6 @@ fn filter_local_finds_neighbours_anew() {
     }
 }
 
-#[test]
 fn filter_local_answers_arp_for_its_own_addresses_only() {
     let router = Router::new(true);
     // On the client's link, but nobody has it: a gateway that answered for everything would
@@ -401,7 +408,6 @@ fn filter_local_answers_arp_for_its_own_addresses_only() {
     assert!(stranger.is_none_or(|neighbour| neighbour.mac.is_empty()), "{stranger:?}");
 }
 
-#[test]
 fn filter_local_follows_addresses_and_routes() {
     let mut router = Router::new(true);
     assert!(!router.refresh(), "nothing changed yet");
@@ -427,7 +433,6 @@ fn filter_local_follows_addresses_and_routes() {
     assert_eq!(leftover, 0);
 }
 
-#[test]
 fn filter_local_leads_only_attached_routes_into_the_self_tun() {
     let world = world();
     let extra = world.lab.host("extra").expect("host");

@@ -11,12 +11,22 @@ use evergate_lab::Host;
 
 const ETHERNET: usize = 14;
 
-#[test]
+fn main() {
+    common::run_tests(common::tests![
+        tcp_passes_both_ways_in_whole_super_packets_v4,
+        tcp_passes_both_ways_in_whole_super_packets_v6,
+        datagrams_and_pings_pass,
+        nothing_passes_when_the_relay_drops_all,
+        the_hop_is_hidden_only_when_the_relay_adds_it_back,
+        a_smaller_mtu_behind_the_gateway_is_told_to_the_client_v4,
+        a_smaller_mtu_behind_the_gateway_is_told_to_the_client_v6,
+    ]);
+}
+
 fn tcp_passes_both_ways_in_whole_super_packets_v4() {
     super_packets(CLIENT_V4, SERVER_V4);
 }
 
-#[test]
 fn tcp_passes_both_ways_in_whole_super_packets_v6() {
     super_packets(CLIENT_V6, SERVER_V6);
 }
@@ -32,7 +42,6 @@ fn super_packets(client: &str, server: &str) {
     }
 }
 
-#[test]
 fn datagrams_and_pings_pass() {
     let router = Router::new(false);
     for server in [SERVER_V4, SERVER_V6] {
@@ -44,7 +53,6 @@ fn datagrams_and_pings_pass() {
     }
 }
 
-#[test]
 fn nothing_passes_when_the_relay_drops_all() {
     let router = Router::new(false);
     router.set_pass(false);
@@ -56,7 +64,6 @@ fn nothing_passes_when_the_relay_drops_all() {
     }
 }
 
-#[test]
 fn the_hop_is_hidden_only_when_the_relay_adds_it_back() {
     let router = Router::new(false);
     let (client, server) = (&router.world.client, &router.world.server);
@@ -92,7 +99,6 @@ fn wait_for_packet<T>(wire: &PacketSocket, look: impl Fn(&[u8]) -> Option<T>) ->
     None
 }
 
-#[test]
 fn a_smaller_mtu_behind_the_gateway_is_told_to_the_client_v4() {
     let is_need_frag = |packet: &[u8]| {
         let icmp = packet.get(20..28)?;
@@ -104,7 +110,6 @@ fn a_smaller_mtu_behind_the_gateway_is_told_to_the_client_v4() {
     });
 }
 
-#[test]
 fn a_smaller_mtu_behind_the_gateway_is_told_to_the_client_v6() {
     path_mtu(SERVER_V6, |packet| {
         let icmp = packet.get(40..48)?;

@@ -1,6 +1,7 @@
 //! What can go wrong in a lab.
 
 use std::io;
+use std::net::IpAddr;
 
 use evergate_io::netlink::NetlinkError;
 use evergate_io::netns::NetNsError;
@@ -34,6 +35,20 @@ pub enum LabError {
     /// A host has no such device.
     #[error("{host} has no device {device}")]
     NoDevice {
+        /// The host.
+        host: String,
+        /// The device.
+        device: String,
+    },
+    /// The kernel took an address but does not use it.
+    #[error("the address {address} does not become usable")]
+    NotUsable {
+        /// The address.
+        address: IpAddr,
+    },
+    /// A device got no carrier.
+    #[error("{device} of {host} has no carrier: is the other end up?")]
+    NoCarrier {
         /// The host.
         host: String,
         /// The device.

@@ -3,13 +3,22 @@
 use std::net::IpAddr;
 use std::process::Command;
 use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use evergate_io::netlink::{AddressOptions, Family, Link, LinkCounters, Netlink, Route};
+use evergate_io::netlink::{
+    AddressOptions, Family, Link, LinkCounters, Netlink, Route, TABLE_LOCAL,
+};
 use evergate_io::netns::NetNs;
 use evergate_io::sysctl;
 
 use crate::process::{Process, Shared};
 use crate::{LabError, Processes};
+
+/// What the kernel does in the background is done long before this.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A host of a lab; clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -78,7 +87,17 @@ impl Host {
     pub fn address(&self, device: &str, text: &str) -> Result<(), LabError> {
         let (address, prefix) = parse_prefix(text)?;
         self.with_device(device, |netlink, link| {
-            Ok(netlink.add_address(link.index, address, prefix, AddressOptions::default())?)
+            netlink.add_address(link.index, address, prefix, AddressOptions::default())?;
+            // The kernel makes an IPv6 address usable a moment after it has taken it.
+            let deadline = Instant::now() + READY_LIMIT;
+            let usable = |route: &Route| route.table == TABLE_LOCAL && route.destination == address;
+            while link.up && !netlink.routes()?.iter().any(usable) {
+                if Instant::now() > deadline {
+                    return Err(LabError::NotUsable { address });
+                }
+                thread::sleep(LOOK);
+            }
+            Ok(())
         })
     }
 
@@ -193,6 +212,21 @@ impl Host {
     /// Fails without the device.
     pub fn counters(&self, device: &str) -> Result<LinkCounters, LabError> {
         Ok(self.device(device)?.counters)
+    }
+
+    /// The kernel notices a carrier a moment after it is there; until then it loses packets.
+    pub(crate) fn wait_until_operational(&self, device: &str) -> Result<(), LabError> {
+        let deadline = Instant::now() + READY_LIMIT;
+        while !self.device(device)?.operational {
+            if Instant::now() > deadline {
+                return Err(LabError::NoCarrier {
+                    host: self.name.to_string(),
+                    device: device.to_owned(),
+                });
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     fn with_device<T: Send>(

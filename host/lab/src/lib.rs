@@ -78,7 +78,7 @@ impl Lab {
         Ok(host)
     }
 
-    /// Connects two hosts by a link; each end is named and is up afterwards.
+    /// Connects two hosts by a link; each end is named and ready to carry packets afterwards.
     ///
     /// # Errors
     /// Fails where a name is taken.
@@ -96,7 +96,9 @@ impl Lab {
             )
         })??;
         one.set_up(one_name)?;
-        other.set_up(other_name)
+        other.set_up(other_name)?;
+        one.wait_until_operational(one_name)?;
+        other.wait_until_operational(other_name)
     }
 }
 

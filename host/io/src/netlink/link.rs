@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Stats64,
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State, Stats64,
 };
 
 use super::{Netlink, NetlinkError};
@@ -24,6 +24,9 @@ pub struct Link {
     pub up: bool,
     /// Whether it has a carrier.
     pub carrier: bool,
+    /// Whether the kernel has noticed that it can carry packets; what is sent before is lost.
+    /// Devices without a state of their own, such as tuns, are never said to be.
+    pub operational: bool,
     /// Whether it is the loopback device.
     pub loopback: bool,
     /// The kind of virtual device (`veth`, `tun`, …), none for hardware.
@@ -196,6 +199,7 @@ fn decode(message: LinkMessage) -> Link {
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
         carrier: flags.contains(LinkFlags::LowerUp),
+        operational: false,
         loopback: flags.contains(LinkFlags::Loopback),
         kind: None,
         mac: Vec::new(),
@@ -206,6 +210,7 @@ fn decode(message: LinkMessage) -> Link {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             LinkAttribute::Address(mac) => link.mac = mac,
+            LinkAttribute::OperState(state) => link.operational = state == State::Up,
             LinkAttribute::Stats64(stats) => link.counters = counters(&stats),
             LinkAttribute::LinkInfo(infos) => {
                 link.kind = infos.iter().find_map(|info| match info {

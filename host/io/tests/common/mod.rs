@@ -15,10 +15,37 @@ use evergate_io::divert::{
     TABLE_BASE,
 };
 use evergate_io::netlink::Netlink;
+use evergate_io::netns::become_root_in_userns;
 use evergate_io::stop::Stop;
 use evergate_io::tun::{FRAME_MAX, MTU_MAX, TunDevice, VNET_HDR_LEN, pump};
 use evergate_lab::{Gateway, Host, Lab};
 use evergate_wire::{Af, increment_ttl};
+use libtest_mimic::{Arguments, Trial};
+
+/// Runs tests in networks of their own, also as an ordinary user: the rights for them can only
+/// be had before the process has a second thread, which the standard harness does not allow.
+/// Where they cannot be had every test fails with the sentence that says why.
+pub fn run_tests(tests: Vec<(&'static str, fn())>) {
+    let refused = become_root_in_userns().err().map(|error| error.to_string());
+    let trial = |(name, test): (&'static str, fn())| {
+        let refused = refused.clone();
+        Trial::test(name, move || {
+            if let Some(sentence) = refused {
+                return Err(sentence.into());
+            }
+            test();
+            Ok(())
+        })
+    };
+    let trials = tests.into_iter().map(trial).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// Names functions after themselves.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => { vec![$((stringify!($name), $name as fn())),*] };
+}
+pub(crate) use tests;
 
 /// Nothing in a healthy laboratory takes longer.
 pub const LIMIT: Duration = Duration::from_secs(20);
