@@ -95,6 +95,14 @@ fn everything_can_be_said() {
 }
 
 #[test]
+fn the_example_is_a_good_configuration() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/gateway.toml");
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.interfaces.len(), 2);
+    assert_eq!(config.tables["blocked"].len(), 3);
+}
+
+#[test]
 fn mistakes_are_told_with_file_line_key_and_mend() {
     let cases = [
         ("", "dir/gw.toml:1:1: no interface is attached\n  mend: add at least one"),

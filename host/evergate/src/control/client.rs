@@ -20,14 +20,14 @@ const LINE_MAX: u64 = 1 << 20;
 pub enum ControlError {
     /// Nobody listens on the socket.
     #[error(
-        "no gateway answers on {}: {source}\n  mend: start one with `evergate run -c FILE`, or name its socket with --control",
+        "no gateway answers on {}: {error}\n  mend: start one with `evergate run -c FILE`, or name its socket with --control",
         path.display()
     )]
     NotRunning {
         /// The socket.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The socket is there, but not for this user.
     #[error("not permitted to use {}: run as the user of the gateway (root)", path.display())]
@@ -89,11 +89,11 @@ pub fn ask_all<T: DeserializeOwned>(
 }
 
 fn connect(socket: &Path) -> Result<UnixStream, ControlError> {
-    UnixStream::connect(socket).map_err(|source| match source.kind() {
+    UnixStream::connect(socket).map_err(|error| match error.kind() {
         std::io::ErrorKind::PermissionDenied => {
             ControlError::NotPermitted { path: socket.to_owned() }
         }
-        _ => ControlError::NotRunning { path: socket.to_owned(), source },
+        _ => ControlError::NotRunning { path: socket.to_owned(), error },
     })
 }
 
