@@ -128,9 +128,11 @@ pub fn become_root_in_userns() -> Result<(), NetNsError> {
     }
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
-    unshare_user_and_network().map_err(|source| match source.kind() {
-        io::ErrorKind::InvalidInput => NetNsError::NotSingleThreaded,
-        _ => NetNsError::UserNamespacesForbidden { source },
+    unshare_user_and_network().map_err(|source| {
+        if source.kind() == io::ErrorKind::InvalidInput {
+            return NetNsError::NotSingleThreaded;
+        }
+        NetNsError::UserNamespacesForbidden { source }
     })?;
     let forbidden = |source| NetNsError::UserNamespacesForbidden { source };
     fs::write("/proc/self/setgroups", "deny").map_err(forbidden)?;

@@ -2,11 +2,14 @@
 
 mod common;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use common::*;
 use evergate_io::divert::{Divert, DivertError, OnCrash, PRIORITY_BASE, clean_leftovers};
@@ -28,6 +31,7 @@ fn main() {
         a_restart_with_another_configuration_restores_what_it_no_longer_needs,
         leftovers_are_cleaned_without_touching_others,
         the_host_can_be_reached_after_cleaning_without_the_state_file,
+        nothing_slips_past_while_a_crash_is_taken_over,
         open_on_crash_lets_everything_pass_when_the_tun_is_gone,
         forwarding_that_was_on_stays_on_and_passes_no_tun_afterwards,
         a_killed_process_leaves_the_gateway_closed,
@@ -175,6 +179,48 @@ fn the_host_can_be_reached_after_cleaning_without_the_state_file() {
     let clean = || clean_leftovers(&state_file);
     router.world.gateway.run(clean).expect("host").expect("clean");
     assert!(ping(&router.world.client, LAN_V4) && ping(&router.world.client, LAN_V6));
+}
+
+/// On a gateway that forwards by itself any gap would show at once.
+fn nothing_slips_past_while_a_crash_is_taken_over() {
+    let world = world();
+    for key in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        world.gateway.sysctl(key, "1").expect("sysctl");
+    }
+    let mut router = Router::on(world, true, OnCrash::Closed);
+    router.set_pass(false);
+    let stop = Arc::new(AtomicBool::new(false));
+    let floods: Vec<_> = [("0.0.0.0:0", SERVER_V4), ("[::]:0", SERVER_V6)]
+        .map(|(any, to)| {
+            let bind = |host: &Host, at: String| {
+                host.run(|| UdpSocket::bind(at)).expect("host").expect("bind")
+            };
+            let receiver = bind(&router.world.server, any.to_owned());
+            let target = SocketAddr::new(ip(to), receiver.local_addr().expect("address").port());
+            let sender = bind(&router.world.client, any.to_owned());
+            let stop = Arc::clone(&stop);
+            let flood = thread::spawn(move || {
+                let mut sent = 0u32;
+                while !stop.load(Ordering::Relaxed) {
+                    // Refusals by the closed gateway are told to the socket, too.
+                    sent += u32::from(sender.send_to(b"past", target).is_ok());
+                    thread::sleep(Duration::from_micros(50));
+                }
+                sent
+            });
+            (receiver, flood)
+        })
+        .into();
+    for round in 0..6 {
+        router.crash();
+        router.restart_dropping(round % 2 == 0);
+    }
+    stop.store(true, Ordering::Relaxed);
+    for (receiver, flood) in floods {
+        assert!(flood.join().expect("flood") > 500, "enough to hit a gap");
+        receiver.set_read_timeout(Some(SILENCE)).expect("timeout");
+        assert!(receiver.recv(&mut [0; 16]).is_err(), "a datagram slipped past");
+    }
 }
 
 fn open_on_crash_lets_everything_pass_when_the_tun_is_gone() {

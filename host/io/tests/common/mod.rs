@@ -248,12 +248,24 @@ impl Router {
 
     /// Starts again after a crash.
     pub fn restart(&mut self, filter_local: bool) -> Result<(), DivertError> {
+        self.start_again(filter_local, true)
+    }
+
+    /// Starts again after a crash with relays that drop all.
+    pub fn restart_dropping(&mut self, filter_local: bool) {
+        self.start_again(filter_local, false).expect("restart");
+    }
+
+    fn start_again(&mut self, filter_local: bool, pass: bool) -> Result<(), DivertError> {
         let state_file = self.scratch.state_file();
         let (relays, divert) = self
             .world
             .gateway
             .run(|| {
                 let relays = start_relays(filter_local);
+                for relay in &relays {
+                    relay.seen.pass.store(pass, Ordering::Relaxed);
+                }
                 let config = config(&relays, OnCrash::Closed, &state_file);
                 (relays, Divert::set_up(config))
             })
