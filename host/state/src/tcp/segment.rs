@@ -36,6 +36,8 @@ pub(super) struct Segment {
     pub(super) seq: u32,
     /// As it was in the header.
     pub(super) original_seq: u32,
+    /// Whether it occupies no sequence numbers.
+    pub(super) is_empty: bool,
     pub(super) data_end: u32,
     pub(super) end: u32,
     /// What it acknowledges; what the other end has sent if it acknowledges
@@ -54,6 +56,7 @@ impl Segment {
         let mut segment = Self {
             seq: tcp.seq,
             original_seq: tcp.seq,
+            is_empty: tcp.seq == end(tcp),
             data_end: data_end(tcp),
             end: end(tcp),
             ack: tcp.ack,
@@ -66,7 +69,7 @@ impl Segment {
         if !segment.acks || ack_is_void(tcp) || pair.dst.state < TcpState::SynSent {
             segment.ack = pair.dst.seqlo;
         }
-        if segment.seq == segment.end {
+        if segment.is_empty {
             segment.seq = pair.src.seqlo;
             segment.data_end = pair.src.seqlo;
             segment.end = pair.src.seqlo;

@@ -84,10 +84,13 @@ fn meet(pair: &mut Pair, tcp: &Tcp) -> Segment {
 }
 
 /// Whether the segment lies within the windows, in all four respects.
+///
+/// DEVIATION(OpenBSD pf): an empty segment needs no room. pf refuses the ACKs of an
+/// end whose FIN lies just beyond a full window, where data may not but a FIN may.
 fn fits(pair: &Pair, segment: &Segment) -> bool {
     let Pair { src, dst } = pair;
     let oldest = src.seqlo.wrapping_sub(dst.window(src));
-    at_or_after(src.seqhi, segment.data_end)
+    (segment.is_empty || at_or_after(src.seqhi, segment.data_end))
         && at_or_after(segment.seq, oldest)
         && ack_fits(pair, segment)
         && reset_fits(pair, segment, oldest)
@@ -116,11 +119,19 @@ fn reset_fits(pair: &Pair, segment: &Segment, oldest: u32) -> bool {
 }
 
 /// The wider window where one end is not yet known, or both are nearly done.
+///
+/// DEVIATION(OpenBSD pf): an empty segment is judged by its own number here. pf
+/// takes it as fitting, so that any forged reset ends a half-closed connection.
 fn fits_loosely(pair: &Pair, segment: &Segment) -> bool {
     let applies = pair.dst.state < TcpState::SynSent || pair.any_reached(TcpState::FinWait2);
+    let (seq, data_end) = if segment.is_empty {
+        (segment.original_seq, segment.original_seq)
+    } else {
+        (segment.seq, segment.data_end)
+    };
     applies
-        && at_or_after(pair.src.seqhi.wrapping_add(ACK_WINDOW), segment.data_end)
-        && at_or_after(segment.seq, pair.src.seqlo.wrapping_sub(ACK_WINDOW))
+        && at_or_after(pair.src.seqhi.wrapping_add(ACK_WINDOW), data_end)
+        && at_or_after(seq, pair.src.seqlo.wrapping_sub(ACK_WINDOW))
 }
 
 /// Moves the windows on by what an accepted segment shows.

@@ -230,3 +230,31 @@ fn a_quoted_segment_must_lie_where_its_sender_may_have_sent() {
         assert!(!may_have_sent(&half_open, Side::Hi, 0));
     }
 }
+
+/// Of a half-closed connection too, a reset ends only what it names nearly.
+#[test]
+fn nearly_done_an_empty_segment_is_judged_by_its_own_number() {
+    let done = |base| peers(base, TcpState::FinWait2, TcpState::Established);
+    for flags in [RST, RST_ACK] {
+        let reset = |offset| move |base| Tcp { flags, ack: 5, ..data(base, offset, 0) };
+        at_every_base(done, reset(-A), Outcome::AcceptLoosely);
+        at_every_base(done, reset(-A - 1), Outcome::Reject);
+        at_every_base(done, reset(i64::from(WINDOW) + A), Outcome::AcceptLoosely);
+        at_every_base(done, reset(i64::from(WINDOW) + A + 1), Outcome::Reject);
+    }
+}
+
+#[test]
+fn an_end_that_closes_at_a_full_window_may_still_acknowledge() {
+    for base in BASES {
+        let mut after = established(base);
+        let window = i64::from(WINDOW);
+        for tcp in [
+            Tcp { flags: FIN_ACK, ..data(base, 0, u32::from(WINDOW)) },
+            data(base, window + 1, 0),
+            Tcp { flags: FIN_ACK, ..data(base, window, 0) },
+        ] {
+            assert_eq!(strict(&mut after, Side::Lo, &tcp), Outcome::Accept, "{tcp:?}");
+        }
+    }
+}
