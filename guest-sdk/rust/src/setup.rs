@@ -164,3 +164,18 @@ impl Setup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_does_not_fit_is_cut_between_characters() {
+        let mut text = Text::new();
+        text.push(&"x".repeat(Text::CAPACITY - 1));
+        text.push("é");
+        assert_eq!(text.as_str().len(), Text::CAPACITY - 1);
+        text.push("yz");
+        assert!(text.as_str().ends_with("xy"));
+    }
+}

@@ -3,6 +3,8 @@
 //! `cargo bench -p evergate-policy`. Each policy is asked about 4096 packets in turn, so branches
 //! are not learnt by heart; the figures are per packet.
 
+#![allow(clippy::unwrap_used, reason = "what fails here shall panic")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,7 +13,6 @@ use wasmtime::{Cache, CacheConfig, Config, Engine, Linker, Module};
 use crate::environment::Environment;
 use crate::error::{CompilerError, LoadError};
 use crate::host::{HostState, Shared, add_to_linker};
-use crate::instance::{Instance, Moment};
 use crate::limits::{Limits, STACK_BYTES};
 use crate::log::LogRate;
 use crate::names::is_name;
@@ -119,7 +118,7 @@ impl Compiler {
         };
         let module = self.module(&wasm).map_err(compile)?;
         let pre = self.linker.instantiate_pre(&module).map_err(compile)?;
-        let policy = Policy::new(Parts {
+        let mut policy = Policy::new(Parts {
             engine: self.engine.clone(),
             pre,
             shared: Shared {
@@ -133,7 +132,7 @@ impl Compiler {
             hash: Sha256::digest(bytes).into(),
             size: bytes.len(),
         });
-        prove(&policy).map_err(|failure| LoadError::Start { policy: name.to_owned(), failure })?;
+        policy.prove().map_err(|failure| LoadError::Start { policy: name.to_owned(), failure })?;
         Ok(Arc::new(policy))
     }
 
@@ -216,9 +215,4 @@ fn binary<'a>(name: &str, bytes: &'a [u8]) -> Result<std::borrow::Cow<'a, [u8]>,
 fn ticks(deadline: Duration, tick: Duration) -> u64 {
     let ticks = deadline.as_nanos().div_ceil(tick.as_nanos().max(1));
     u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1).min(u64::MAX / 2)
-}
-
-fn prove(policy: &Policy) -> Result<(), crate::error::Failure> {
-    let mut instance = Instance::new(policy, Moment { now_ns: 0, wall_s: 0 })?;
-    instance.self_test(policy)
 }

@@ -3,6 +3,7 @@
 //! Every address that a guest gives is checked against its memory; every call is counted against
 //! [`crate::Limits::host_calls`]. A call that breaks a rule traps the guest with a sentence.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,6 +42,8 @@ pub(crate) struct HostState {
     pub(crate) loading: bool,
     /// The last line logged while loading, for the error message.
     pub(crate) last_line: Option<String>,
+    /// The settings that were asked for while loading.
+    pub(crate) read: BTreeSet<String>,
     shared: Arc<Shared>,
     tables: Vec<Arc<Table>>,
     counters: Vec<Arc<AtomicU64>>,
@@ -59,6 +62,7 @@ impl HostState {
             in_init: false,
             loading: true,
             last_line: None,
+            read: BTreeSet::new(),
             shared,
             tables: Vec::new(),
             counters: Vec::new(),
@@ -183,19 +187,23 @@ fn held<'a, T>(handles: &'a [T], function: &str, id: i32) -> Result<&'a T> {
 
 fn setting<'a>(
     memory: &[u8],
-    shared: &'a Shared,
+    state: &'a mut HostState,
     function: &str,
     (key, key_len, index): (i32, i32, i32),
 ) -> Result<Option<&'a Value>> {
-    let key = name(memory, function, key, key_len)?;
-    Ok(key
-        .zip(usize::try_from(index).ok())
-        .and_then(|(key, index)| shared.params.value(key, index)))
+    let Some(key) = name(memory, function, key, key_len)? else {
+        return Ok(None);
+    };
+    let params = &state.shared.params;
+    if state.loading && params.contains(key) && !state.read.contains(key) {
+        state.read.insert(key.to_owned());
+    }
+    Ok(usize::try_from(index).ok().and_then(|index| params.value(key, index)))
 }
 
 fn config_int(mut caller: Caller<'_, HostState>, key: i32, len: i32, index: i32) -> Result<i64> {
     let (memory, state) = enter(&mut caller)?;
-    Ok(match setting(memory, &state.shared, "config_int", (key, len, index))? {
+    Ok(match setting(memory, state, "config_int", (key, len, index))? {
         Some(Value::Int(n)) => *n,
         Some(Value::Bool(yes)) => i64::from(*yes),
         Some(Value::Text(_)) | None => i64::MIN,
@@ -211,7 +219,7 @@ fn config_str(
     out_cap: i32,
 ) -> Result<i32> {
     let (memory, state) = enter(&mut caller)?;
-    let text = match setting(memory, &state.shared, "config_str", (key, key_len, index))? {
+    let text = match setting(memory, state, "config_str", (key, key_len, index))? {
         Some(Value::Text(text)) => text.as_bytes(),
         Some(Value::Int(_) | Value::Bool(_)) | None => return Ok(-1),
     };

@@ -1,5 +1,7 @@
 //! One living instance of a policy: its store, its exports, and a call.
 
+use std::collections::BTreeSet;
+
 use evergate_abi::{
     ALIGNMENT, BadVerdict, RECORD_SIZE, REQUEST_SIZE, Request, Verdict, VerdictWord, export,
 };
@@ -85,6 +87,11 @@ impl Instance {
             None | Some(0) => Ok(()),
             Some(code) => Err(Failure::SelfTest { code, message }),
         }
+    }
+
+    /// Returns the settings that the guest has asked for.
+    pub(crate) fn settings_read(&self) -> &BTreeSet<String> {
+        &self.store.data().read
     }
 
     /// Asks for the verdict on one packet.

@@ -97,6 +97,11 @@ impl Params {
         self.0.get(name)?.get(index)
     }
 
+    /// Tells whether there is a setting of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Goes through all settings, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[Value])> {
         self.0.iter().map(|(name, values)| (name.as_str(), values.as_slice()))

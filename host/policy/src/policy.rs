@@ -8,6 +8,7 @@ use wasmtime::{Engine, InstancePre, Store, StoreLimitsBuilder};
 use crate::environment::Environment;
 use crate::error::Failure;
 use crate::host::{HostState, Shared};
+use crate::instance::{Instance, Moment};
 use crate::limits::Limits;
 use crate::params::Params;
 
@@ -23,6 +24,7 @@ pub struct Policy {
     instances: AtomicU64,
     counts: Counts,
     last_failure: Mutex<Option<Failure>>,
+    unread_settings: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +78,7 @@ impl Policy {
             instances: AtomicU64::new(0),
             counts: Counts::default(),
             last_failure: Mutex::default(),
+            unread_settings: Vec::new(),
         }
     }
 
@@ -117,6 +120,23 @@ impl Policy {
     /// Returns its settings.
     pub fn params(&self) -> &Params {
         &self.shared.params
+    }
+
+    /// Returns the settings that the module did not ask for when it was loaded: misspelt ones,
+    /// most likely.
+    pub fn unread_settings(&self) -> &[String] {
+        &self.unread_settings
+    }
+
+    /// Starts the policy once.
+    pub(crate) fn prove(&mut self) -> Result<(), Failure> {
+        let mut instance = Instance::new(self, Moment { now_ns: 0, wall_s: 0 })?;
+        instance.self_test(self)?;
+        let read = instance.settings_read();
+        let unread =
+            self.params().iter().map(|(name, _)| name).filter(|name| !read.contains(*name));
+        self.unread_settings = unread.map(str::to_owned).collect();
+        Ok(())
     }
 
     /// Returns what it did so far.

@@ -1,5 +1,7 @@
 //! Chains, their replacement under traffic, and what host functions give to guests.
 
+#![allow(clippy::unwrap_used, reason = "what fails here shall panic")]
+
 mod common;
 
 use std::sync::Arc;

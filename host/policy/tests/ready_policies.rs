@@ -1,5 +1,7 @@
 //! The ready policies and the one by hand: native code, committed wasm and claims agree.
 
+#![allow(clippy::unwrap_used, reason = "what fails here shall panic")]
+
 mod common;
 
 use std::path::{Path, PathBuf};
@@ -138,6 +140,20 @@ fn a_refusal_of_init_reaches_the_operator_in_words() {
         error.to_string(),
         "policy home: does not start: init returned 1: setting `outside`: there is no interface `wan`"
     );
+}
+
+#[test]
+fn a_setting_that_a_policy_does_not_know_is_noticed() {
+    let gateway = Gateway::new();
+    for (name, known) in [("home", "tcp_in"), ("strict-web", "gateway_tcp")] {
+        let wasm =
+            std::fs::read(repository().join(format!("policies/{name}/{name}.wasm"))).unwrap();
+        let mut params = Params::new();
+        params.insert(known, vec![Value::Int(22)]).unwrap();
+        params.insert("tcp_inn", vec![Value::Int(22)]).unwrap();
+        let policy = gateway.load_with(name, wasm, Limits::default(), &params).unwrap();
+        assert_eq!(policy.unread_settings(), ["tcp_inn"]);
+    }
 }
 
 #[test]
