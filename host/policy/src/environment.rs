@@ -10,7 +10,7 @@ use crate::tables::Tables;
 
 /// The most counters of all policies.
 const COUNTERS_MAX: usize = 4096;
-/// The most meters of all policies; each takes about 0.4 MB.
+/// The most meters of all policies; each takes about 0.3 MB.
 const METERS_MAX: usize = 64;
 /// The most tags, and the most labels.
 const NAMES_MAX: u16 = 4096;
