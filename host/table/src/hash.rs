@@ -15,7 +15,8 @@ pub(crate) struct KeyHash {
 
 impl KeyHash {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { seed, shared: SharedSeed::from_u64(seed) }
+        let seed = spread(seed);
+        Self { seed, shared: SharedSeed::from_u64(spread(seed)) }
     }
 
     /// Hashes a key in three words; half the time of the derived `Hash`.
@@ -29,6 +30,15 @@ impl KeyHash {
         hasher.write_u64(ports | u64::from(key.proto) << 8 | key.af as u64);
         hasher.finish()
     }
+}
+
+/// Spreads a seed over all bits (the finalizer of SplitMix64). Multiplying by a
+/// small seed, or one of ones alone, would hardly mix the keys.
+const fn spread(seed: u64) -> u64 {
+    let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let seed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let seed = (seed ^ (seed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    seed ^ (seed >> 31)
 }
 
 #[cfg(test)]
@@ -46,7 +56,13 @@ mod tests {
 
     #[test]
     fn every_field_and_the_seed_count() {
-        let hash = KeyHash::new(1);
+        for seed in [0, 1, 2, u64::MAX] {
+            check_seed(seed);
+        }
+    }
+
+    fn check_seed(seed: u64) {
+        let hash = KeyHash::new(seed);
         let [lo, hi] = key().addr;
         let other: Addr = Ipv4Addr::new(10, 0, 0, 2).into();
         let keys = [
@@ -61,10 +77,10 @@ mod tests {
             StateKey { af: Af::V6, ..key() },
         ];
         let mut hashes: Vec<u64> = keys.iter().map(|key| hash.of(key)).collect();
-        hashes.push(KeyHash::new(2).of(&key()));
-        assert_eq!(hash.of(&key()), KeyHash::new(1).of(&key()));
+        hashes.push(KeyHash::new(seed ^ 4).of(&key()));
+        assert_eq!(hash.of(&key()), KeyHash::new(seed).of(&key()));
         hashes.sort_unstable();
         hashes.dedup();
-        assert_eq!(hashes.len(), keys.len() + 1);
+        assert_eq!(hashes.len(), keys.len() + 1, "seed {seed}");
     }
 }

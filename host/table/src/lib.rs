@@ -23,6 +23,8 @@
 mod hash;
 mod scan;
 mod table;
+#[cfg(test)]
+mod testing;
 
 pub use scan::Cursor;
 pub use table::{InsertError, Table, TableConfig};

@@ -194,3 +194,6 @@ impl Table {
 fn holds((slot_hash, entry): &(u64, SharedValue<Entry>), hash: u64, key: &StateKey) -> bool {
     *slot_hash == hash && lock(entry.get()).key() == key
 }
+
+#[cfg(test)]
+mod tests;

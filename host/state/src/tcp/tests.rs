@@ -21,15 +21,17 @@ const WINDOW: u16 = 10_000;
 /// Both ends in given states, unscaled. `Lo` has sent up to `base`, `Hi` up to
 /// `base` + 1,000,000; both may send [`WINDOW`] more.
 fn peers(base: u32, lo: TcpState, hi: TcpState) -> [TcpPeer; 2] {
-    let peer = |seqlo: u32, state| match state {
-        TcpState::Closed => TcpPeer::unseen(WindowScale::AWAITED),
-        _ => TcpPeer {
+    let peer = |seqlo: u32, state| {
+        if state == TcpState::Closed {
+            return TcpPeer::unseen(WindowScale::AWAITED);
+        }
+        TcpPeer {
             seqlo,
             seqhi: seqlo.wrapping_add(u32::from(WINDOW)),
             max_win: WINDOW,
             wscale: WindowScale::ABSENT,
             state,
-        },
+        }
     };
     [peer(base, lo), peer(hi_base(base), hi)]
 }
