@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -190,34 +190,41 @@ fn nothing_slips_past_while_a_crash_is_taken_over() {
     let mut router = Router::on(world, true, OnCrash::Closed);
     router.set_pass(false);
     let stop = Arc::new(AtomicBool::new(false));
+    let sent = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
     let floods: Vec<_> = [("0.0.0.0:0", SERVER_V4), ("[::]:0", SERVER_V6)]
-        .map(|(any, to)| {
+        .into_iter()
+        .zip(&sent)
+        .map(|((any, to), sent)| {
             let bind = |host: &Host, at: String| {
                 host.run(|| UdpSocket::bind(at)).expect("host").expect("bind")
             };
             let receiver = bind(&router.world.server, any.to_owned());
             let target = SocketAddr::new(ip(to), receiver.local_addr().expect("address").port());
             let sender = bind(&router.world.client, any.to_owned());
-            let stop = Arc::clone(&stop);
+            let (stop, sent) = (Arc::clone(&stop), Arc::clone(sent));
             let flood = thread::spawn(move || {
-                let mut sent = 0u32;
                 while !stop.load(Ordering::Relaxed) {
                     // Refusals by the closed gateway are told to the socket, too.
-                    sent += u32::from(sender.send_to(b"past", target).is_ok());
+                    let taken = sender.send_to(b"past", target).is_ok();
+                    sent.fetch_add(u32::from(taken), Ordering::Relaxed);
                     thread::sleep(Duration::from_micros(50));
                 }
-                sent
             });
             (receiver, flood)
         })
-        .into();
-    for round in 0..6 {
+        .collect();
+    let enough = || sent.iter().all(|sent| sent.load(Ordering::Relaxed) > 1000);
+    for round in 0..60 {
         router.crash();
         router.restart_dropping(round % 2 == 0);
+        if round >= 5 && enough() {
+            break;
+        }
     }
+    assert!(enough(), "too few datagrams to hit a gap: {sent:?}");
     stop.store(true, Ordering::Relaxed);
     for (receiver, flood) in floods {
-        assert!(flood.join().expect("flood") > 500, "enough to hit a gap");
+        flood.join().expect("flood");
         receiver.set_read_timeout(Some(SILENCE)).expect("timeout");
         assert!(receiver.recv(&mut [0; 16]).is_err(), "a datagram slipped past");
     }

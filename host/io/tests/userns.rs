@@ -5,6 +5,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use common::Scratch;
 use evergate_io::netns::{NetNs, become_root_in_userns, is_network_root};
@@ -54,6 +55,10 @@ fn with_a_second_thread_it_says_so() {
 
 /// Runs this program as an ordinary user and returns what it printed.
 fn as_nobody(task: &str) -> String {
+    // A program that is still open for writing, if only in a process that another test is just
+    // starting, cannot be run: one at a time.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     // The build directory may be closed to others.
     let scratch = Scratch::new();
     let directory = scratch.state_file().with_file_name("");
