@@ -42,6 +42,6 @@ pub use policy::{Policy, PolicyStats};
 pub use runner::Runner;
 pub use tables::{Entry, EntryError, Table, TableChange, TableError, TableLimits, Tables};
 pub use validate::{
-    EXPORTS_MAX, FUNCTION_BYTES_MAX, FUNCTIONS_MAX, GLOBALS_MAX, LOCALS_MAX, LOCALS_TOTAL_MAX,
-    Refusal, TYPE_ARITY_MAX, TYPES_MAX,
+    EXPORTS_MAX, FUNCTION_BYTES_MAX, FUNCTIONS_MAX, GLOBALS_MAX, LOCALS_BYTES_MAX, LOCALS_MAX,
+    LOCALS_TOTAL_MAX, Refusal, TYPE_ARITY_MAX, TYPES_MAX,
 };

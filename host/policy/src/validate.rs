@@ -17,11 +17,14 @@ use crate::limits::Limits;
 /// The most functions of a module.
 pub const FUNCTIONS_MAX: usize = 8_192;
 /// The largest function body in bytes; compile time grows faster than a body.
-pub const FUNCTION_BYTES_MAX: usize = 256 * 1024;
+pub const FUNCTION_BYTES_MAX: usize = 128 * 1024;
 /// The most locals of one function.
 pub const LOCALS_MAX: usize = 5_000;
 /// The most locals of all functions together.
 pub const LOCALS_TOTAL_MAX: usize = 200_000;
+/// The most locals times bytes, summed over all functions: what the compiler's time for a function
+/// with many branches grows with. About four seconds.
+pub const LOCALS_BYTES_MAX: usize = 256_000_000;
 /// The most parameters, and results, of one type.
 pub const TYPE_ARITY_MAX: usize = 64;
 /// The most types of a module.
@@ -146,6 +149,7 @@ struct Scan {
     memories: Vec<MemoryType>,
     exports: HashMap<String, (ExternalKind, u32)>,
     locals: usize,
+    locals_bytes: usize,
 }
 
 impl Scan {
@@ -254,7 +258,8 @@ impl Scan {
     }
 
     fn body(&mut self, body: &FunctionBody<'_>) -> Result<(), Refusal> {
-        at_most("bytes in one function", body.range().len(), FUNCTION_BYTES_MAX)?;
+        let bytes = body.range().len();
+        at_most("bytes in one function", bytes, FUNCTION_BYTES_MAX)?;
         let mut locals = 0usize;
         for group in body.get_locals_reader().map_err(invalid)? {
             let (count, _) = group.map_err(invalid)?;
@@ -262,7 +267,9 @@ impl Scan {
         }
         at_most("locals in one function", locals, LOCALS_MAX)?;
         self.locals = self.locals.saturating_add(locals);
-        at_most("locals in all functions", self.locals, LOCALS_TOTAL_MAX)
+        at_most("locals in all functions", self.locals, LOCALS_TOTAL_MAX)?;
+        self.locals_bytes = self.locals_bytes.saturating_add(locals.saturating_mul(bytes));
+        at_most("locals times bytes in all functions", self.locals_bytes, LOCALS_BYTES_MAX)
     }
 
     fn func_type(&self, index: u32) -> Option<&FuncType> {

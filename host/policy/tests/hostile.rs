@@ -342,13 +342,22 @@ fn what_makes_compilation_slow_is_refused_before_it() {
     refused_for(functions, "functions, the limit is 8192");
     let targets = "0 ".repeat(300_000);
     let giant = module("", &format!("(func (br_table {targets} (i32.const 0)))"), "(i64.const 1)");
-    refused_for(giant, "bytes in one function, the limit is 262144");
+    refused_for(giant, "bytes in one function, the limit is 131072");
     let locals = format!("(func (local {}))", "i64 ".repeat(6_000));
     refused_for(module("", &locals, "(i64.const 1)"), "locals in one function, the limit is 5000");
     let locals = format!("(func (local {}))", "i64 ".repeat(4_999)).repeat(50);
     refused_for(
         module("", &locals, "(i64.const 1)"),
         "locals in all functions, the limit is 200000",
+    );
+    let branchy = format!(
+        "(func (param i32) (local {}) {})",
+        "i64 ".repeat(4_900),
+        "(if (local.get 0) (then (local.set 1 (i64.const 1))))".repeat(7_000)
+    );
+    refused_for(
+        module("", &branchy, "(i64.const 1)"),
+        "locals times bytes in all functions, the limit is 256000000",
     );
     let wide = format!("(func (param {}))", "i32 ".repeat(65));
     refused_for(module("", &wide, "(i64.const 1)"), "parameters in one type, the limit is 64");
