@@ -1,7 +1,9 @@
 //! Hits, misses, inserts, sweeps and memory of tables of up to a million states.
 //!
-//! `cargo bench -p evergate-table`; a name after `--` chooses benches, `memory`
-//! and `holds` print their figures before the others run.
+//! `cargo bench -p evergate-table`; a name after `--` chooses criterion's benches.
+//! Before them come figures that criterion cannot give: `memory`, `holds`, and as
+//! `floor` the fastest and the median of many short runs, which a busy machine
+//! disturbs less than averages over seconds.
 #![allow(missing_docs, reason = "criterion's macros define undocumented functions")]
 
 use std::fs;
@@ -231,6 +233,40 @@ fn holds(table: &Table) {
     }
 }
 
+/// Prints the fastest and the median of runs of a thousand lookups.
+fn floors(_: &mut Criterion) {
+    const RUN: u32 = 1_000;
+    for states in SIZES {
+        let table = table(states);
+        let mut order = Shuffle(88_172_645_463_325_252, states);
+        let mut run = |what: &str,
+                       lookup: &dyn Fn(&Parsed, &StateKey, Side) -> bool,
+                       offset: u32| {
+            let mut times = Vec::new();
+            for _ in 0..500 {
+                let numbers = (0..RUN).map(|_| packet(order.next() + offset, TcpFlags::ACK));
+                let packets: Vec<_> = numbers.filter_map(|p| Some((p, key_of(&p)?))).collect();
+                let start = Instant::now();
+                let found = packets.iter().filter(|(p, (key, side))| lookup(p, key, *side)).count();
+                times.push(start.elapsed() / RUN);
+                assert_eq!(found, if offset == 0 { RUN as usize } else { 0 });
+            }
+            times.sort_unstable();
+            println!("floor: {what} of {states}: min {:?}, median {:?}", times[0], times[250]);
+        };
+        let hit = |_: &Parsed, key: &StateKey, _| {
+            table.hit(key, |state| black_box(state.last_seen())).is_some()
+        };
+        let tracked = |packet: &Parsed, key: &StateKey, side| {
+            let now = Timestamp::from_nanos(1);
+            table.hit(key, |state| state.track(now, side, packet)) == Some(Track::Pass)
+        };
+        run("hit", &hit, 0);
+        run("hit and track", &tracked, 0);
+        run("miss", &hit, 2 * MILLION);
+    }
+}
+
 fn report(when: &str, what: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let at = |per_mille: usize| times[(times.len() - 1) * per_mille / 1_000];
@@ -249,6 +285,6 @@ criterion_group! {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(20);
-    targets = memory, lookups, changes, sweeps
+    targets = memory, floors, lookups, changes, sweeps
 }
 criterion_main!(benches);
