@@ -20,8 +20,6 @@ pub enum Af {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Addr([u8; 16]);
 
-const V4_MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-
 impl Addr {
     /// Takes the 16 octets as they are.
     pub const fn from_octets(octets: [u8; 16]) -> Self {
@@ -40,8 +38,8 @@ impl Addr {
     }
 
     /// Whether this is a (mapped) IPv4 address.
-    pub fn is_v4(self) -> bool {
-        self.0[..12] == V4_MAPPED
+    pub const fn is_v4(self) -> bool {
+        u128::from_be_bytes(self.0) >> 32 == 0xffff
     }
 
     /// The four octets of an IPv4 address, if it is one.

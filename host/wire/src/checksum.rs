@@ -65,7 +65,9 @@ pub fn verify_header(header: &[u8]) -> bool {
 }
 
 /// Whether the transport checksum of a packet is right and complete. True for
-/// what has none: other protocols, fragments, UDP over IPv4 without one.
+/// what has none: other protocols, fragments, UDP over IPv4 without one. The pseudo
+/// header is taken from the IP header, so with an IPv6 routing header not yet
+/// used up, which names another destination, the answer is no.
 pub fn verify(packet: &[u8], parsed: &Parsed) -> bool {
     let Some(segment) = packet.get(usize::from(parsed.l4_offset)..parsed.total_len as usize) else {
         return false;

@@ -66,19 +66,24 @@ impl OptionsSeen {
 /// impossible TCP flags, ICMP of the other family, neighbour discovery that came
 /// through a router, v4-mapped addresses in IPv6 and unknown IP versions.
 pub fn parse(packet: &[u8]) -> Result<Parsed, DropReason> {
-    let (network, bytes) = match packet.first().map(|first| first >> 4) {
+    match packet.first().map(|first| first >> 4) {
         Some(4) => {
             let bytes = ip4::datagram(packet)?;
-            (ip4::walk(bytes)?, bytes)
+            finish(bytes, &ip4::walk(bytes)?)
         }
         Some(6) => {
             let bytes = ip6::datagram(packet)?;
-            (ip6::walk(bytes)?, bytes)
+            finish(bytes, &ip6::chain(bytes)?.network)
         }
-        Some(_) => return Err(DropReason::Normalize),
-        None => return Err(DropReason::Short),
-    };
-    let l4 = l4::upper_layer(bytes, &network)?;
+        Some(_) => Err(DropReason::Normalize),
+        None => Err(DropReason::Short),
+    }
+}
+
+// Inlined, and the headers' walks with it, so that the facts are not copied about:
+// that took longer than finding them.
+#[inline(always)]
+fn finish(bytes: &[u8], network: &Network) -> Result<Parsed, DropReason> {
     Ok(Parsed {
         af: network.af,
         proto: network.proto,
@@ -90,7 +95,7 @@ pub fn parse(packet: &[u8]) -> Result<Parsed, DropReason> {
         total_len: u32::try_from(bytes.len()).map_err(|_| DropReason::Short)?,
         fragment: network.fragment,
         options: network.options.summary(),
-        l4,
+        l4: l4::upper_layer(bytes, network)?,
     })
 }
 

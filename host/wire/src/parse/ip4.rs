@@ -24,6 +24,7 @@ pub(super) fn datagram(packet: &[u8]) -> Result<&[u8], DropReason> {
 }
 
 /// Reads the header and, in what is no fragment, steps over authentication headers.
+#[inline(always)]
 pub(super) fn walk(bytes: &[u8]) -> Result<Network, DropReason> {
     let header = bytes.first_chunk::<MIN_HEADER>().ok_or(DropReason::Short)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;

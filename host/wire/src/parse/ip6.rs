@@ -26,13 +26,7 @@ pub(super) fn datagram(packet: &[u8]) -> Result<&[u8], DropReason> {
     packet.get(..HEADER + usize::from(payload_len)).ok_or(DropReason::Short)
 }
 
-/// Follows the extension headers up to the upper layer or to the data of a
-/// fragment.
-pub(super) fn walk(bytes: &[u8]) -> Result<Network, DropReason> {
-    Ok(chain(bytes)?.network)
-}
-
-/// As [`walk`], but a first fragment is followed to its upper layer.
+/// As [`chain`], but a first fragment is followed to its upper layer.
 pub(super) fn walk_quoted(bytes: &[u8]) -> Result<Network, DropReason> {
     let mut chain = Chain::new(bytes)?;
     chain.run(bytes)?;
@@ -42,7 +36,8 @@ pub(super) fn walk_quoted(bytes: &[u8]) -> Result<Network, DropReason> {
     Ok(chain.network)
 }
 
-/// As [`walk`], with what only fragmentation needs to know.
+/// Follows the extension headers up to the upper layer or to the data of a fragment.
+#[inline(always)]
 pub(crate) fn chain(bytes: &[u8]) -> Result<Chain, DropReason> {
     let mut chain = Chain::new(bytes)?;
     chain.run(bytes)?;
@@ -67,6 +62,7 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
+    #[inline(always)]
     fn new(bytes: &[u8]) -> Result<Self, DropReason> {
         let header = bytes.first_chunk::<HEADER>().ok_or(DropReason::Short)?;
         if header[0] >> 4 != 6 {
