@@ -5,7 +5,7 @@ use evergate_policy::{Action, Decision};
 use evergate_state::{Side, State, StateKey, StateOptions, TimeoutSet, Tracking};
 use evergate_table::InsertError;
 use evergate_wire::build::{self, IcmpErrorKind};
-use evergate_wire::{DropReason, IpOptions, L4, Parsed, VnetHdr};
+use evergate_wire::{DropReason, IpOptions, Parsed, VnetHdr};
 
 use super::{Fate, Found, LOG_MAX, LogEvent, Now, Packet, Worker};
 use crate::IfId;
@@ -58,16 +58,11 @@ impl Worker {
             }
             Action::Block | Action::Default => Fate::Drop(DropReason::Match),
             Action::Failed => Fate::Drop(DropReason::Policy),
-            Action::ReturnRst => match parsed.l4 {
-                L4::Tcp(_) => Fate::Answer(
-                    DropReason::Match,
-                    build::tcp_reset_for(packet.bytes, parsed, packet.checksum_status()),
-                ),
-                // pf's `block return`: RST for TCP, ICMP for the rest.
-                L4::Udp(_) | L4::Icmp(_) | L4::Other | L4::Fragment => {
-                    self.return_icmp(packet, None)
-                }
-            },
+            // Of another protocol than TCP it is dropped without an answer (ABI.md).
+            Action::ReturnRst => Fate::Answer(
+                DropReason::Match,
+                build::tcp_reset_for(packet.bytes, parsed, packet.checksum_status()),
+            ),
             Action::ReturnIcmp { code } => self.return_icmp(packet, code),
         }
     }

@@ -39,6 +39,11 @@ fn explain(config: &Config, policies: &Policies) -> String {
     }
     text.push_str(&chain.render());
     text.push('\n');
+    for row in policies.rows() {
+        for setting in &row.unread_settings {
+            text.push_str(&format!("Policy {} knows no setting `{setting}`.\n", row.name));
+        }
+    }
     for sentence in consequences(config) {
         text.push_str(&sentence);
         text.push('\n');

@@ -117,8 +117,14 @@ fn mistakes_are_told_with_file_line_key_and_mend() {
         ("[[policy]]\nname = \"p\"\n", "dir/gw.toml:2:8: policy \"p\" has no module"),
         ("[[policy]]\nname = \"p\"\nbuiltin = \"hoem\"\n", "mend: did you mean `home`?"),
         ("[[policy]]\nname = \"p\"\nfile = \"a\"\nbuiltin = \"home\"\n", "either `file` or"),
-        ("[[policy]]\nname = \"p\"\nbuiltin = \"home\"\nmemory = \"1kB\"\n", "a size with its unit"),
-        ("[[policy]]\nname = \"p\"\nbuiltin = \"home\"\nmemory = \"1GiB\"\n", "from 64KiB to 256MiB"),
+        (
+            "[[policy]]\nname = \"p\"\nbuiltin = \"home\"\nmemory = \"1kB\"\n",
+            "a size with its unit",
+        ),
+        (
+            "[[policy]]\nname = \"p\"\nbuiltin = \"home\"\nmemory = \"1GiB\"\n",
+            "from 64KiB to 256MiB",
+        ),
         ("[timeouts]\n\"tcp.frist\" = \"1s\"\n", "dir/gw.toml:2:2: unknown timeout `tcp.frist`"),
         ("[timeouts]\n\"tcp.frist\" = \"1s\"\n", "did you mean `tcp.first`?"),
         ("[timeouts]\n\"tcp.first\" = 10\n", "timeout `tcp.first` = 10 is no duration"),

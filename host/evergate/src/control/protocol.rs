@@ -204,6 +204,8 @@ pub struct PolicyRow {
     pub size: u64,
     /// Where its module came from.
     pub source: String,
+    /// Settings of the configuration that it never asked for: misspelt, most likely.
+    pub unread_settings: Vec<String>,
     /// Verdicts it gave.
     pub decisions: u64,
     /// Calls that ended in a trap.

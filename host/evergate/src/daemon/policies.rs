@@ -55,10 +55,11 @@ impl Policies {
         let mut loaded = Vec::new();
         let mut origins = Vec::new();
         for policy in &config.policies {
-            let (bytes, origin) = read(&policy.source)?;
+            let place = || format!("{}: policy {}", config.path.display(), policy.name);
+            let (bytes, origin) = read(&policy.source).with_context(place)?;
             let policy = policies
                 .compile(policy, &bytes)
-                .with_context(|| format!("policy {} ({origin})", policy.name))?;
+                .with_context(|| format!("{} ({origin})", place()))?;
             loaded.push(policy);
             origins.push(origin);
         }
@@ -74,7 +75,12 @@ impl Policies {
             deadline: policy.deadline,
             ..Limits::default()
         };
-        Ok(self.compiler.load(&policy.name, bytes, limits, &policy.params, &self.environment)?)
+        let loaded =
+            self.compiler.load(&policy.name, bytes, limits, &policy.params, &self.environment)?;
+        for setting in loaded.unread_settings() {
+            tracing::warn!(policy = policy.name, setting, "the policy knows no such setting");
+        }
+        Ok(loaded)
     }
 
     /// The chain that runners follow.
@@ -143,6 +149,7 @@ impl Policies {
                     hash: policy.hash_hex(),
                     size: policy.size() as u64,
                     source: origin.clone(),
+                    unread_settings: policy.unread_settings().to_vec(),
                     decisions: stats.decisions,
                     traps: stats.traps,
                     out_of_time: stats.out_of_time,
