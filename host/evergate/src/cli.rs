@@ -32,9 +32,25 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("evergate: {error:#}");
+            if is_out_of_descriptors(&error) {
+                eprintln!(
+                    "  mend: raise the limit of file descriptors (ulimit -n, LimitNOFILE= under \
+                     systemd, or fs.file-max)"
+                );
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the system said so, wherever that was: any part of a start may be the one too many.
+fn is_out_of_descriptors(error: &anyhow::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error())
+        .any(|code| matches!(code, ENFILE | EMFILE))
 }
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {

@@ -33,9 +33,6 @@ pub(crate) use policies::Policies;
 use tuns::Attached;
 use workers::Workers;
 
-/// Fragments one datagram may be cut into; pf allows 64 in each of 16 stretches.
-const FRAGMENTS_OF_A_DATAGRAM: usize = 1_024;
-
 /// What the parts of a running gateway share.
 struct Running {
     config: Config,
@@ -135,8 +132,8 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         fragments: FragmentLimits {
             datagrams: config.fragments,
             bytes: config.fragment_memory,
-            per_datagram_fragments: FRAGMENTS_OF_A_DATAGRAM,
             timeout: config.timeouts.of(Timeout::Frag),
+            ..FragmentLimits::default()
         },
         default: match config.default {
             DefaultVerdict::Block => EngineDefault::Block,
