@@ -55,19 +55,23 @@ enum Peers {
 }
 
 /// One tracked connection or exchange, at most 128 bytes: a table holds a million.
+///
+/// What a packet changes comes first, then what it reads, then what is for people
+/// and peers: of many states most are not in any cache, and each line costs.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct State {
-    key: StateKey,
-    peers: Peers,
-    numbers: Numbers,
-    flags: Flags,
-    packets: [Count40; 2],
-    bytes: [u64; 2],
     last_seen: Timestamp,
-    created: CoarseTime,
-    creator: u32,
-    id: u64,
+    bytes: [u64; 2],
+    peers: Peers,
+    packets: [Count40; 2],
     timeout: Timeout,
+    flags: Flags,
+    key: StateKey,
+    numbers: Numbers,
+    creator: u32,
+    created: CoarseTime,
+    id: u64,
 }
 
 impl State {

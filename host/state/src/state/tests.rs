@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use evergate_wire::{Icmp, IcmpKind, Tcp, protocol};
+use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{
@@ -342,4 +343,45 @@ fn a_sloppy_state_passes_what_lies_in_no_window() {
     assert_eq!(pass(&mut state, T0, &hi(ACK, 0x7000_0000, 9)), "tcp.established");
     assert_eq!(pass(&mut state, T0, &lo(ACK, 0xf000_0000, 1)), "tcp.established");
     assert_eq!(pass(&mut state, T0, &lo(SYN, 0, 0)), "tcp.established");
+}
+
+fn any_segment() -> impl Strategy<Value = (bool, Tcp)> {
+    let numbers = (any::<u32>(), any::<u32>(), any::<u8>(), any::<u16>());
+    let sizes = prop_oneof![Just(0_u32), 0_u32..65_536, any::<u32>()];
+    (any::<bool>(), numbers, sizes, any::<Option<u8>>()).prop_map(
+        |(from_lo, (seq, ack, flags, window), data_len, wscale)| {
+            let flags = evergate_wire::TcpFlags::from_raw(flags);
+            (from_lo, Tcp { window, data_len, wscale, ..segment(flags, seq, ack) })
+        },
+    )
+}
+
+proptest! {
+    /// Whatever comes, in whatever order: no panic, no overflow, and what is
+    /// dropped leaves windows, counters and time alone once both ends are known.
+    #[test]
+    fn any_segments_are_survived(
+        segments in prop::collection::vec(any_segment(), 1..40), tracking in 0_u8..3,
+    ) {
+        let tracking = Tracking::from_bits(tracking);
+        let mut state: Option<State> = None;
+        for (at, (from_lo, segment)) in segments.into_iter().enumerate() {
+            let side = if from_lo { Side::Lo } else { Side::Hi };
+            let packet = tcp(side, segment);
+            let now = seconds(at as u64);
+            let Some(known) = &mut state else {
+                let (key, side) = key_of(&packet).unwrap();
+                state = State::create(ID, now, key, side, &packet, options(tracking)).ok();
+                continue;
+            };
+            let before = known.clone();
+            let result = known.track(now, side, &packet);
+            let l4 = QuotedL4::Tcp { sport: 1000, dport: 80, seq: segment.seq };
+            let _ = known.matches_error(side, &quoted(&packet, l4));
+            let handshake = Side::BOTH.iter().any(|side| before.peer_name(*side) == "SYN_SENT");
+            if result != Track::Pass && !handshake {
+                prop_assert_eq!(format!("{:?}", known), format!("{before:?}"));
+            }
+        }
+    }
 }

@@ -124,7 +124,8 @@ fn of_equal_inserts_exactly_one_wins() {
 /// and the count is right in the end.
 #[test]
 fn the_limit_holds_between_threads() {
-    const LIMIT: u64 = 50;
+    // Fewer than the keys of one thread, so that each meets it.
+    const LIMIT: u64 = 30;
     let table = table(16, LIMIT);
     let barrier = Barrier::new(4);
     thread::scope(|scope| {
@@ -132,18 +133,23 @@ fn the_limit_holds_between_threads() {
             let (table, barrier) = (&table, &barrier);
             scope.spawn(move || {
                 barrier.wait();
+                let mut refused = 0;
                 for round in 0..2_000 {
                     let number = thread * 1_000 + round % 40;
-                    if table.insert(state(number)).is_err() {
-                        table.remove(&key(number));
+                    match table.insert(state(number)) {
+                        Ok(()) => {}
+                        Err(InsertError::Exists) => assert!(table.remove(&key(number))),
+                        Err(InsertError::Limit) => refused += 1,
                     }
                     assert!(table.len() <= LIMIT);
                 }
+                assert!(refused > 0);
             });
         }
     });
+    let counted = table.len();
     let left = (0..4_000).filter(|number| table.remove(&key(*number))).count();
-    assert!(left > 0 && table.is_empty());
+    assert_eq!((left as u64, table.len()), (counted, 0));
 }
 
 #[test]
