@@ -240,15 +240,16 @@ impl Divert {
         Ok(())
     }
 
-    /// Follows changes of routes, addresses and devices; to be called after each one that a
-    /// [`crate::netlink::Monitor`] reports. Tells whether anything had to be changed.
+    /// Follows changes of routes, addresses and devices, and puts back what others took away; to
+    /// be called after each change that a [`crate::netlink::Monitor`] reports. Tells whether anything had to be changed.
     ///
     /// # Errors
     /// See [`DivertError`]; may be tried again.
     pub fn refresh(&mut self) -> Result<bool, DivertError> {
         let snapshot = Snapshot::take(&mut self.netlink)?;
         let plan = Plan::refreshed(&self.config, &snapshot)?;
-        let mut changed = apply::follow(&mut self.netlink, &plan)? != Applied::default();
+        let mut changed =
+            apply::follow(&mut self.netlink, &mut self.memory, &plan)? != Applied::default();
         let indices = snapshot.indices(&self.config);
         if indices != self.indices {
             // A device that went and came back has forgotten its settings.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::*;
 use evergate_io::divert::{Divert, DivertError, OnCrash, PRIORITY_BASE, clean_leftovers};
 use evergate_io::netlink::{
-    Family, Netlink, PROTOCOL_BOOT, Route, RouteKind, Rule, RuleAction, TABLE_LOCAL,
+    Family, Monitor, Netlink, PROTOCOL_BOOT, Route, RouteKind, Rule, RuleAction, TABLE_LOCAL,
 };
 use evergate_lab::{Gateway, Host};
 
@@ -46,6 +46,7 @@ fn main() {
         filter_local_closes_the_gateway_itself_when_the_process_dies,
         filter_local_finds_neighbours_anew,
         filter_local_answers_arp_for_its_own_addresses_only,
+        rules_that_others_take_away_are_put_back,
         filter_local_follows_addresses_and_routes,
         filter_local_leads_only_attached_routes_into_the_self_tun,
     ]);
@@ -484,6 +485,34 @@ fn filter_local_follows_addresses_and_routes() {
             + netlink.proxies().expect("proxies").iter().filter(|p| within(p.address)).count()
     });
     assert_eq!(leftover, 0);
+}
+
+fn rules_that_others_take_away_are_put_back() {
+    for filter_local in [false, true] {
+        let mut router = Router::new(filter_local);
+        let gateway = router.world.gateway.clone();
+        let set_up = dump(&gateway);
+        let mut monitor = gateway.run(Monitor::open).expect("host").expect("monitor");
+        netlink(&gateway, |netlink| {
+            for rule in netlink.rules().expect("rules") {
+                if rule.protocol == evergate_io::divert::PROTOCOL {
+                    netlink.delete_rule(&rule).expect("delete");
+                }
+            }
+            if filter_local {
+                let local = Rule::new(Family::V4, 0, RuleAction::Lookup(TABLE_LOCAL));
+                netlink.add_rule(&local).expect("add");
+            }
+        });
+        assert!(monitor.drain().expect("drain") >= 4, "the monitor sees rules");
+        assert!(router.refresh());
+        let mut now = dump(&gateway);
+        now.sort();
+        let mut before = set_up;
+        before.sort();
+        assert_same(&now, &before, "after the refresh");
+        assert!(everything_passes(&router));
+    }
 }
 
 fn filter_local_leads_only_attached_routes_into_the_self_tun() {

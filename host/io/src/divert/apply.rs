@@ -32,12 +32,7 @@ pub(super) fn apply(
     add_proxies(netlink, plan, &old_proxies)?;
     apply_settings(memory, &plan.preparations)?;
     let old_rules = own_rules(netlink)?;
-    for rule in plan.rules.iter().filter(|rule| !old_rules.iter().any(|old| same(old, rule))) {
-        netlink.add_rule(rule)?;
-    }
-    if let Some(priority) = plan.local_moves_behind {
-        move_local_rules(netlink, memory, priority)?;
-    }
+    add_rules(netlink, memory, plan, &old_rules)?;
     apply_settings(memory, &plan.settings)?;
 
     if plan.local_moves_behind.is_none() {
@@ -52,11 +47,19 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Brings routes and proxy entries to the plan; rules and settings do not change.
-pub(super) fn follow(netlink: &mut Netlink, plan: &Plan) -> Result<Applied, DivertError> {
+/// Brings routes and proxy entries to the plan, and puts rules back that somebody took away
+/// (systemd-networkd does, unless told otherwise). Settings do not change.
+pub(super) fn follow(
+    netlink: &mut Netlink,
+    memory: &mut Memory,
+    plan: &Plan,
+) -> Result<Applied, DivertError> {
     let old_routes = own_routes(netlink)?;
     let old_proxies = own_proxies(netlink)?;
-    let added = add_routes(netlink, plan, &old_routes)? + add_proxies(netlink, plan, &old_proxies)?;
+    let old_rules = own_rules(netlink)?;
+    let added = add_routes(netlink, plan, &old_routes)?
+        + add_proxies(netlink, plan, &old_proxies)?
+        + add_rules(netlink, memory, plan, &old_rules)?;
     let removed =
         remove_routes(netlink, plan, &old_routes)? + remove_proxies(netlink, plan, &old_proxies)?;
     Ok(Applied { added, removed })
@@ -204,6 +207,23 @@ fn remove_proxies(
     Ok(removed)
 }
 
+fn add_rules(
+    netlink: &mut Netlink,
+    memory: &mut Memory,
+    plan: &Plan,
+    old: &[Rule],
+) -> Result<usize, DivertError> {
+    let mut added = 0;
+    for rule in plan.rules.iter().filter(|rule| !old.iter().any(|old| same(old, rule))) {
+        netlink.add_rule(rule)?;
+        added += 1;
+    }
+    match plan.local_moves_behind {
+        Some(priority) => Ok(added + move_local_rules(netlink, memory, priority)?),
+        None => Ok(added),
+    }
+}
+
 fn remove_all_rules(netlink: &mut Netlink) -> Result<usize, DivertError> {
     let rules = own_rules(netlink)?;
     let mut removed = 0;
@@ -219,15 +239,17 @@ fn move_local_rules(
     netlink: &mut Netlink,
     memory: &mut Memory,
     priority: u32,
-) -> Result<(), DivertError> {
+) -> Result<usize, DivertError> {
+    let mut moved = 0;
     for rule in netlink.rules()?.iter().filter(|rule| is_foreign_local(rule)) {
         if rule.priority < priority {
-            let moved = LocalRule::new(rule.family, rule.priority, rule.protocol);
-            memory.remember_local_rule(moved)?;
+            let original = LocalRule::new(rule.family, rule.priority, rule.protocol);
+            memory.remember_local_rule(original)?;
             netlink.delete_rule(rule)?;
+            moved += 1;
         }
     }
-    Ok(())
+    Ok(moved)
 }
 
 /// Puts the rules for local addresses back where they were. A family that has none at all,

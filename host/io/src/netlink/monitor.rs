@@ -1,4 +1,4 @@
-//! Notice of changes to devices, addresses and routes.
+//! Notice of changes to devices, addresses, routes and rules.
 //!
 //! The notice says that something changed, not what: the holder dumps anew. So a lost
 //! notification costs nothing but a dump.
@@ -16,8 +16,9 @@ use rustix::net::RecvFlags;
 use super::NetlinkError;
 use crate::stop::Stop;
 
-/// `RTMGRP_LINK | IPV4_IFADDR | IPV4_ROUTE | IPV6_IFADDR | IPV6_ROUTE` (linux/rtnetlink.h).
-const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+/// `RTMGRP_LINK | IPV4_IFADDR | IPV4_ROUTE | IPV4_RULE | IPV6_IFADDR | IPV6_ROUTE`, and
+/// `RTNLGRP_IPV6_RULE` (19) as a bit (linux/rtnetlink.h).
+const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18;
 /// One notification fits; a longer one is cut, which does not matter.
 const RECEIVE_BUFFER: usize = 8 * 1024;
 /// Changes that go on and on are told at last after this many debounce times.

@@ -73,7 +73,8 @@ pub struct Route {
     pub mtu: Option<u32>,
     /// The next hops of a multipath route.
     pub next_hops: Vec<NextHop>,
-    /// Whether its device or carrier is gone.
+    /// Whether its device is down, so that it is not used. A lost carrier alone does not stop the
+    /// kernel from using a route.
     pub dead: bool,
     /// Attributes that this library does not look into, as text.
     pub other: Vec<String>,
@@ -88,7 +89,7 @@ pub struct NextHop {
     pub gateway: Option<IpAddr>,
     /// Its share, from 1.
     pub weight: u16,
-    /// Whether its device or carrier is gone.
+    /// Whether its device is down, so that it is not used.
     pub dead: bool,
 }
 
@@ -254,7 +255,7 @@ fn decode(message: RouteMessage) -> Option<Route> {
     route.protocol = header.protocol.into();
     route.scope = header.scope.into();
     route.tos = header.tos;
-    route.dead = header.flags.intersects(RouteFlags::Dead | RouteFlags::Linkdown);
+    route.dead = header.flags.contains(RouteFlags::Dead);
     for attribute in message.attributes {
         match attribute {
             RouteAttribute::Destination(address) => route.destination = address_of(&address)?,
@@ -295,7 +296,7 @@ fn decode_hop(hop: &RouteNextHop) -> NextHop {
             _ => None,
         }),
         weight: u16::from(hop.hops) + 1,
-        dead: hop.flags.intersects(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown),
+        dead: hop.flags.contains(RouteNextHopFlags::Dead),
     }
 }
 
