@@ -9,15 +9,18 @@ pub(crate) struct Count40([u8; 5]);
 impl Count40 {
     const MAX: u64 = (1 << 40) - 1;
 
+    pub(crate) fn new(value: u64) -> Self {
+        let [a, b, c, d, e, ..] = value.min(Self::MAX).to_le_bytes();
+        Self([a, b, c, d, e])
+    }
+
     pub(crate) const fn value(self) -> u64 {
         let [a, b, c, d, e] = self.0;
         u64::from_le_bytes([a, b, c, d, e, 0, 0, 0])
     }
 
     pub(crate) fn increment(&mut self) {
-        let next = self.value().saturating_add(1).min(Self::MAX);
-        let [a, b, c, d, e, ..] = next.to_le_bytes();
-        self.0 = [a, b, c, d, e];
+        *self = Self::new(self.value() + 1);
     }
 }
 

@@ -26,6 +26,6 @@ mod timeout;
 pub use datagram::Traffic;
 pub use key::{Side, StateKey, key_of, quoted_key};
 pub use options::{StateOptions, TimeoutSet, Tracking};
-pub use state::{State, StateId, Track};
+pub use state::{Ends, Exported, ImportError, Merge, State, StateId, Track};
 pub use tcp::{TcpPeer, TcpState, WindowScale};
 pub use timeout::{Profile, Timeout, Timeouts};

@@ -1,5 +1,9 @@
 //! The state: what is remembered of one connection.
 
+mod exchange;
+
+pub use exchange::{Ends, Exported, ImportError, Merge};
+
 use std::time::Duration;
 
 use evergate_wire::{DropReason, IcmpKind, L4, Parsed, Quoted, QuotedL4, Timestamp};

@@ -30,6 +30,7 @@ mod sloppy;
 mod strict;
 
 pub(crate) use create::create;
+pub(crate) use segment::later;
 pub(crate) use sloppy::track as track_sloppy;
 pub(crate) use strict::track as track_windows;
 

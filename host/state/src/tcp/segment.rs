@@ -14,7 +14,7 @@ pub(super) const fn at_or_after(a: u32, b: u32) -> bool {
 }
 
 /// The later of two sequence numbers, modulo 2^32.
-pub(super) const fn later(a: u32, b: u32) -> u32 {
+pub(crate) const fn later(a: u32, b: u32) -> u32 {
     if at_or_after(a, b) { a } else { b }
 }
 
