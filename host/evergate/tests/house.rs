@@ -12,6 +12,7 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("evergate-wire", &[]),
     ("evergate-state", &["evergate-wire"]),
+    ("evergate-carp", &["evergate-wire"]),
     ("evergate-table", &["evergate-wire", "evergate-state"]),
     ("evergate-abi", &[]),
     ("evergate-guest", &["evergate-abi"]),
@@ -53,7 +54,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no IO and read no clock.
-const PURE: &[&str] = &["host/wire", "host/state", "host/engine", "guest-sdk/abi"];
+const PURE: &[&str] = &["host/wire", "host/state", "host/carp", "host/engine", "guest-sdk/abi"];
 
 /// What a pure crate's source never says, tests apart.
 const IMPURE_WORDS: &[&str] = &[
