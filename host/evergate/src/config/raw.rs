@@ -385,11 +385,10 @@ fn check_timeouts(
 fn flattened(kinds: BTreeMap<String, toml::Value>) -> Vec<(String, toml::Value)> {
     let mut flat = Vec::new();
     for (key, value) in kinds {
-        match value {
-            toml::Value::Table(inner) => {
-                flat.extend(inner.into_iter().map(|(part, v)| (format!("{key}.{part}"), v)));
-            }
-            other => flat.push((key, other)),
+        if let toml::Value::Table(inner) = value {
+            flat.extend(inner.into_iter().map(|(part, v)| (format!("{key}.{part}"), v)));
+        } else {
+            flat.push((key, value));
         }
     }
     flat

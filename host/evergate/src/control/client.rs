@@ -89,11 +89,12 @@ pub fn ask_all<T: DeserializeOwned>(
 }
 
 fn connect(socket: &Path) -> Result<UnixStream, ControlError> {
-    UnixStream::connect(socket).map_err(|error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            ControlError::NotPermitted { path: socket.to_owned() }
+    UnixStream::connect(socket).map_err(|error| {
+        let path = socket.to_owned();
+        if error.kind() == std::io::ErrorKind::PermissionDenied {
+            return ControlError::NotPermitted { path };
         }
-        _ => ControlError::NotRunning { path: socket.to_owned(), error },
+        ControlError::NotRunning { path, error }
     })
 }
 
