@@ -31,7 +31,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     match run(args) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("evergate: {error:#}");
+            eprintln!("evergate: {}", sentence(&error));
             if is_out_of_descriptors(&error) {
                 eprintln!(
                     "  mend: raise the limit of file descriptors (ulimit -n, LimitNOFILE= under \
@@ -41,6 +41,17 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What went wrong and why; a cause that its consequence has named already is not told twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Whether the system said so, wherever that was: any part of a start may be the one too many.
