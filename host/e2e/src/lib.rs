@@ -1,6 +1,12 @@
 //! What end-to-end tests and benches share: they are root over networks of their own, and the
 //! gateway they start is their own program.
 
+pub mod frames;
+pub mod streams;
+pub mod tools;
+pub mod wait;
+pub mod world;
+
 use std::process::ExitCode;
 
 /// To be called first in `main`, before any thread is started.

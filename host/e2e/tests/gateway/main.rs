@@ -1,8 +1,34 @@
 //! Real traffic of real programs through a running gateway.
+//!
+//! Every test builds its own hosts and its own gateway, a process of its own; names are claims.
+
+mod crash;
+mod fragments;
+mod hops;
+mod local;
+mod malformed;
+mod pmtu;
+mod policy;
+mod routes;
+mod start;
+mod states;
+mod swap;
+mod traffic;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test: what it claims holds unless it returns an error.
+type Test = fn() -> anyhow::Result<()>;
+
+/// Names the functions of a module after themselves.
+macro_rules! claims {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const CLAIMS: &[(&str, crate::Test)] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use claims;
 
 fn main() -> anyhow::Result<ExitCode> {
     if let Some(code) = evergate_e2e::enter()? {
@@ -11,6 +37,26 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // Each test is a network of its own, but there are only so many cores.
     arguments.test_threads.get_or_insert(1);
-    let trials: Vec<Trial> = Vec::new();
-    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+    let themes: [(&str, &[(&str, Test)]); 12] = [
+        ("traffic", traffic::CLAIMS),
+        ("hops", hops::CLAIMS),
+        ("fragments", fragments::CLAIMS),
+        ("pmtu", pmtu::CLAIMS),
+        ("policy", policy::CLAIMS),
+        ("states", states::CLAIMS),
+        ("swap", swap::CLAIMS),
+        ("crash", crash::CLAIMS),
+        ("local", local::CLAIMS),
+        ("routes", routes::CLAIMS),
+        ("start", start::CLAIMS),
+        ("malformed", malformed::CLAIMS),
+    ];
+    let trials = themes.into_iter().flat_map(|(theme, claims)| {
+        claims.iter().map(move |&(name, test)| trial(format!("{theme}::{name}"), test))
+    });
+    Ok(libtest_mimic::run(&arguments, trials.collect()).exit_code())
+}
+
+fn trial(name: String, test: Test) -> Trial {
+    Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))))
 }
