@@ -39,7 +39,7 @@ pub struct Vhost {
     state: State,
     since: Timestamp,
     reason: Reason,
-    timers: Timers,
+    pub(super) timers: Timers,
     announces_left: u8,
     /// The end of a silence was noticed late and more time was given.
     granted: bool,
