@@ -1,5 +1,7 @@
 //! A packet of a known state allocates nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 mod common;
 

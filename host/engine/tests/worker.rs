@@ -1,5 +1,7 @@
 //! Frames in, outcomes out: the way of a packet through the engine.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod common;
 
 use common::{Net, client, frame, ipv4, server};

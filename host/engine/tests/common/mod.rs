@@ -19,11 +19,11 @@ use evergate_wire::{Addr, Af, DropReason, Timestamp, VNET_HDR_LEN};
 const LAN: IfId = IfId(1);
 const WAN: IfId = IfId(2);
 
-pub struct Net {
-    pub gateway: Arc<Gateway>,
-    pub lan: Worker,
-    pub wan: Worker,
-    pub now: Timestamp,
+pub(crate) struct Net {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) lan: Worker,
+    pub(crate) wan: Worker,
+    pub(crate) now: Timestamp,
     chain: Arc<SharedChain>,
     compiler: Compiler,
     fib_address: Addr,
@@ -39,23 +39,23 @@ fn constant(word: i64) -> String {
 }
 
 impl Net {
-    pub fn new(word: i64) -> Net {
+    pub(crate) fn new(word: i64) -> Net {
         Net::with_limit(word, 1_000)
     }
 
-    pub fn with_limit(word: i64, limit: u64) -> Net {
+    pub(crate) fn with_limit(word: i64, limit: u64) -> Net {
         let mut net = Net::build(DefaultVerdict::Block, limit);
         net.swap(word);
         net
     }
 
-    pub fn with_text(text: &str) -> Net {
+    pub(crate) fn with_text(text: &str) -> Net {
         let mut net = Net::build(DefaultVerdict::Block, 1_000);
         net.swap_text(text);
         net
     }
 
-    pub fn without_policy(default: DefaultVerdict) -> Net {
+    pub(crate) fn without_policy(default: DefaultVerdict) -> Net {
         Net::build(default, 1_000)
     }
 
@@ -92,7 +92,7 @@ impl Net {
         }
     }
 
-    pub fn swap(&mut self, word: i64) {
+    pub(crate) fn swap(&mut self, word: i64) {
         self.swap_text(&constant(word));
     }
 
@@ -107,15 +107,15 @@ impl Net {
         self.chain.store(Chain::new(vec![policy]).unwrap());
     }
 
-    pub fn lan(&mut self, frame: &mut [u8]) -> Outcome {
+    pub(crate) fn lan(&mut self, frame: &mut [u8]) -> Outcome {
         self.lan.process(self.now, 0, frame)
     }
 
-    pub fn wan(&mut self, frame: &mut [u8]) -> Outcome {
+    pub(crate) fn wan(&mut self, frame: &mut [u8]) -> Outcome {
         self.wan.process(self.now, 0, frame)
     }
 
-    pub fn totals(&self) -> (Totals, Totals) {
+    pub(crate) fn totals(&self) -> (Totals, Totals) {
         let sum = |worker: &Worker| {
             let mut totals = Totals::default();
             totals.add(&worker.counters());
@@ -124,35 +124,35 @@ impl Net {
         (sum(&self.lan), sum(&self.wan))
     }
 
-    pub fn drops(&self, reason: DropReason) -> u64 {
+    pub(crate) fn drops(&self, reason: DropReason) -> u64 {
         let (lan, wan) = self.totals();
         lan.drops[reason.index()] + wan.drops[reason.index()]
     }
 
-    pub fn gateway_address(&self, af: Af) -> Option<Addr> {
+    pub(crate) fn gateway_address(&self, af: Af) -> Option<Addr> {
         let mut fib = FibBuilder::default();
         fib.own(LAN, self.fib_address);
         fib.build().own_address(LAN, af)
     }
 }
 
-pub fn client(port: u16) -> ([u8; 4], u16) {
+pub(crate) fn client(port: u16) -> ([u8; 4], u16) {
     ([10, 0, 1, 2], port)
 }
 
-pub fn server(port: u16) -> ([u8; 4], u16) {
+pub(crate) fn server(port: u16) -> ([u8; 4], u16) {
     ([10, 0, 2, 2], port)
 }
 
 /// A packet behind an empty virtio header.
-pub fn frame<H: Write>(step: PacketBuilderStep<H>, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame<H: Write>(step: PacketBuilderStep<H>, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; VNET_HDR_LEN];
     H::write(step, &mut bytes, payload);
     bytes
 }
 
 /// The transport headers that packets are built with here.
-pub trait Write: Sized {
+pub(crate) trait Write: Sized {
     fn write(step: PacketBuilderStep<Self>, to: &mut Vec<u8>, payload: &[u8]);
 }
 
@@ -174,6 +174,6 @@ impl Write for etherparse::Icmpv4Header {
     }
 }
 
-pub fn ipv4(packet: &[u8]) -> Ipv4Header {
+pub(crate) fn ipv4(packet: &[u8]) -> Ipv4Header {
     Ipv4Header::from_slice(packet).unwrap().0
 }
