@@ -24,6 +24,7 @@
 #define EG_BLOCK 2
 #define EG_RETURN_RST 3
 #define EG_RETURN_ICMP 4
+#define EG_INSPECT 5
 
 /* Flags of a verdict word. */
 #define EG_LOG 1
@@ -47,6 +48,17 @@
 #define EG_REASSEMBLED 1
 #define EG_IP_OPTIONS 2
 #define EG_SUPER_PACKET 4
+#define EG_PAYLOAD_END 8
+
+/* Values of eg_state_end.cause. */
+#define EG_END_EXPIRED 0
+#define EG_END_KILLED 1
+#define EG_END_REOPENED 2
+#define EG_END_BLOCKED 3
+
+/* The most payload to inspect, and the largest blob to save, in bytes. */
+#define EG_INSPECT_MAX 16384
+#define EG_SAVE_MAX 65536
 
 /* Interface ids with a meaning of their own. */
 #define EG_IF_SELF 0
@@ -91,7 +103,7 @@ typedef struct eg_request {
   uint32_t length; /* 48: bytes of the whole IP packet; of the whole super-packet */
   uint8_t ttl; /* 52: IPv4 TTL or IPv6 hop limit, as received */
   uint8_t tos; /* 53: IPv4 TOS or IPv6 traffic class */
-  uint16_t flags; /* 54: bits: 1 reassembled, 2 IP options present, 4 super-packet */
+  uint16_t flags; /* 54: bits: 1 reassembled, 2 IP options present, 4 super-packet, 8 payload ends */
   uint16_t tag; /* 56: tag set by an earlier policy of the chain, 0 none */
   uint8_t reserved[6]; /* 58: zero */
 } eg_request;
@@ -124,14 +136,14 @@ typedef struct eg_verdict {
   uint16_t fields; /* 4: bits: 1 icmp_code is set */
   uint16_t tag; /* 6: tag id from resolve, 0 leaves the packet's tag */
   uint16_t label; /* 8: label id from resolve, 0 none */
-  uint8_t reserved[2]; /* 10: zero */
+  uint16_t inspect; /* 10: for inspect: payload bytes wanted, at most 16384; 0 what the payload buffer takes */
   uint32_t first_s; /* 12: timeout after the first packet in seconds, 0 the gateway's */
   uint32_t opening_s; /* 16: timeout of a TCP handshake; of one-sided UDP and others */
   uint32_t established_s; /* 20: timeout of established TCP; of two-sided UDP and others */
   uint32_t closing_s; /* 24: timeout after the first FIN (TCP) */
   uint32_t finwait_s; /* 28: timeout after both FINs (TCP) */
   uint32_t closed_s; /* 32: timeout after a RST (TCP) */
-  uint8_t reserved2[28]; /* 36: zero */
+  uint8_t reserved[28]; /* 36: zero */
 } eg_verdict;
 _Static_assert(sizeof(eg_verdict) == 64, "size of eg_verdict");
 _Static_assert(__builtin_offsetof(eg_verdict, size) == 0, "eg_verdict.size");
@@ -140,14 +152,70 @@ _Static_assert(__builtin_offsetof(eg_verdict, icmp_code) == 3, "eg_verdict.icmp_
 _Static_assert(__builtin_offsetof(eg_verdict, fields) == 4, "eg_verdict.fields");
 _Static_assert(__builtin_offsetof(eg_verdict, tag) == 6, "eg_verdict.tag");
 _Static_assert(__builtin_offsetof(eg_verdict, label) == 8, "eg_verdict.label");
-_Static_assert(__builtin_offsetof(eg_verdict, reserved) == 10, "eg_verdict.reserved");
+_Static_assert(__builtin_offsetof(eg_verdict, inspect) == 10, "eg_verdict.inspect");
 _Static_assert(__builtin_offsetof(eg_verdict, first_s) == 12, "eg_verdict.first_s");
 _Static_assert(__builtin_offsetof(eg_verdict, opening_s) == 16, "eg_verdict.opening_s");
 _Static_assert(__builtin_offsetof(eg_verdict, established_s) == 20, "eg_verdict.established_s");
 _Static_assert(__builtin_offsetof(eg_verdict, closing_s) == 24, "eg_verdict.closing_s");
 _Static_assert(__builtin_offsetof(eg_verdict, finwait_s) == 28, "eg_verdict.finwait_s");
 _Static_assert(__builtin_offsetof(eg_verdict, closed_s) == 32, "eg_verdict.closed_s");
-_Static_assert(__builtin_offsetof(eg_verdict, reserved2) == 36, "eg_verdict.reserved2");
+_Static_assert(__builtin_offsetof(eg_verdict, reserved) == 36, "eg_verdict.reserved");
+
+/* Where the gateway puts payload. */
+typedef struct eg_payload {
+  _Alignas(8) uint8_t *address; /* 0: where payload is to be written */
+  uint32_t capacity; /* 4: bytes of room there, at least 1 */
+} eg_payload;
+_Static_assert(sizeof(eg_payload) == 8, "size of eg_payload");
+_Static_assert(__builtin_offsetof(eg_payload, address) == 0, "eg_payload.address");
+_Static_assert(__builtin_offsetof(eg_payload, capacity) == 4, "eg_payload.capacity");
+
+/* What a guest is told about a state's end. */
+typedef struct eg_state_end {
+  _Alignas(8) uint16_t size; /* 0: size of this record: 96 */
+  uint8_t af; /* 2: address family: 4 or 6 */
+  uint8_t proto; /* 3: IP protocol */
+  uint8_t cause; /* 4: 0 expired, 1 killed, 2 reopened, 3 blocked */
+  uint8_t reserved[3]; /* 5: zero */
+  uint8_t src[16]; /* 8: address of the end that sent the first packet */
+  uint8_t dst[16]; /* 24: address of the other end */
+  uint16_t sport; /* 40: port of src; id of an ICMP query */
+  uint16_t dport; /* 42: port of dst, 0 where there is none */
+  uint16_t in_if; /* 44: ingress interface id of the first packet */
+  uint16_t out_if; /* 46: egress interface id of the first packet */
+  uint16_t rule; /* 48: number of the rule that let it pass */
+  uint16_t tag; /* 50: its tag, 0 none */
+  uint16_t label; /* 52: its label, 0 none */
+  uint8_t reserved2[2]; /* 54: zero */
+  uint32_t duration_s; /* 56: seconds from its first to its last packet */
+  uint8_t reserved3[4]; /* 60: zero */
+  uint64_t packets; /* 64: packets from src that passed */
+  uint64_t packets_back; /* 72: packets from dst that passed */
+  uint64_t bytes; /* 80: bytes of packets, whole IP packets */
+  uint64_t bytes_back; /* 88: bytes of packets_back */
+} eg_state_end;
+_Static_assert(sizeof(eg_state_end) == 96, "size of eg_state_end");
+_Static_assert(__builtin_offsetof(eg_state_end, size) == 0, "eg_state_end.size");
+_Static_assert(__builtin_offsetof(eg_state_end, af) == 2, "eg_state_end.af");
+_Static_assert(__builtin_offsetof(eg_state_end, proto) == 3, "eg_state_end.proto");
+_Static_assert(__builtin_offsetof(eg_state_end, cause) == 4, "eg_state_end.cause");
+_Static_assert(__builtin_offsetof(eg_state_end, reserved) == 5, "eg_state_end.reserved");
+_Static_assert(__builtin_offsetof(eg_state_end, src) == 8, "eg_state_end.src");
+_Static_assert(__builtin_offsetof(eg_state_end, dst) == 24, "eg_state_end.dst");
+_Static_assert(__builtin_offsetof(eg_state_end, sport) == 40, "eg_state_end.sport");
+_Static_assert(__builtin_offsetof(eg_state_end, dport) == 42, "eg_state_end.dport");
+_Static_assert(__builtin_offsetof(eg_state_end, in_if) == 44, "eg_state_end.in_if");
+_Static_assert(__builtin_offsetof(eg_state_end, out_if) == 46, "eg_state_end.out_if");
+_Static_assert(__builtin_offsetof(eg_state_end, rule) == 48, "eg_state_end.rule");
+_Static_assert(__builtin_offsetof(eg_state_end, tag) == 50, "eg_state_end.tag");
+_Static_assert(__builtin_offsetof(eg_state_end, label) == 52, "eg_state_end.label");
+_Static_assert(__builtin_offsetof(eg_state_end, reserved2) == 54, "eg_state_end.reserved2");
+_Static_assert(__builtin_offsetof(eg_state_end, duration_s) == 56, "eg_state_end.duration_s");
+_Static_assert(__builtin_offsetof(eg_state_end, reserved3) == 60, "eg_state_end.reserved3");
+_Static_assert(__builtin_offsetof(eg_state_end, packets) == 64, "eg_state_end.packets");
+_Static_assert(__builtin_offsetof(eg_state_end, packets_back) == 72, "eg_state_end.packets_back");
+_Static_assert(__builtin_offsetof(eg_state_end, bytes) == 80, "eg_state_end.bytes");
+_Static_assert(__builtin_offsetof(eg_state_end, bytes_back) == 88, "eg_state_end.bytes_back");
 
 /* What the gateway offers. Pointers are addresses in the guest's memory. */
 /* id of a name, -1 if there is none or no room; only within init */

@@ -3,9 +3,10 @@
 use core::fmt::{Result, Write};
 
 use crate::{
-    ABI_VERSION, Action, Direction, Field, FieldType, IF_SELF, IF_UNKNOWN, IMPORT_MODULE, IMPORTS,
-    Keep, LogLevel, RECORD_FIELDS, RECORD_SIZE, REQUEST_FIELDS, REQUEST_SIZE, ResolveKind,
-    TIMEOUT_MAX_S, ValueType, export, flags, record_fields, word_flags,
+    ABI_VERSION, Action, Direction, ENDED_FIELDS, ENDED_SIZE, EndCause, Field, FieldType, IF_SELF,
+    IF_UNKNOWN, IMPORT_MODULE, IMPORTS, INSPECT_MAX, Keep, LogLevel, PAYLOAD_FIELDS, PAYLOAD_SIZE,
+    RECORD_FIELDS, RECORD_SIZE, REQUEST_FIELDS, REQUEST_SIZE, ResolveKind, SAVE_MAX, TIMEOUT_MAX_S,
+    ValueType, export, flags, record_fields, word_flags,
 };
 
 /// Writes the C header.
@@ -15,8 +16,15 @@ use crate::{
 pub fn write_c_header(out: &mut dyn Write) -> Result {
     write_preamble(out)?;
     write_constants(out)?;
-    write_struct(out, "eg_request", "What a guest is told about one packet.", &REQUEST_FIELDS)?;
-    write_struct(out, "eg_verdict", "What the verdict word cannot hold.", &RECORD_FIELDS)?;
+    let structs: [(&str, &str, &[Field], usize); 4] = [
+        ("eg_request", "What a guest is told about one packet.", &REQUEST_FIELDS, REQUEST_SIZE),
+        ("eg_verdict", "What the verdict word cannot hold.", &RECORD_FIELDS, RECORD_SIZE),
+        ("eg_payload", "Where the gateway puts payload.", &PAYLOAD_FIELDS, PAYLOAD_SIZE),
+        ("eg_state_end", "What a guest is told about a state's end.", &ENDED_FIELDS, ENDED_SIZE),
+    ];
+    for (name, doc, fields, size) in structs {
+        write_struct(out, name, doc, fields, size)?;
+    }
     write_imports(out)?;
     write_helpers(out)?;
     out.write_str("\n#endif\n")
@@ -67,6 +75,16 @@ fn write_constants(out: &mut dyn Write) -> Result {
     write_define(out, "EG_", "reassembled", flags::REASSEMBLED.into())?;
     write_define(out, "EG_", "ip-options", flags::IP_OPTIONS.into())?;
     write_define(out, "EG_", "super-packet", flags::SUPER_PACKET.into())?;
+    write_define(out, "EG_", "payload-end", flags::PAYLOAD_END.into())?;
+    out.write_str("\n/* Values of eg_state_end.cause. */\n")?;
+    for cause in EndCause::ALL {
+        write_define(out, "EG_END_", cause.name(), cause as u32)?;
+    }
+    out.write_str(
+        "\n/* The most payload to inspect, and the largest blob to save, in bytes. */\n",
+    )?;
+    write_define(out, "EG_", "inspect-max", INSPECT_MAX.into())?;
+    write_define(out, "EG_", "save-max", SAVE_MAX)?;
     out.write_str("\n/* Interface ids with a meaning of their own. */\n")?;
     write_define(out, "EG_IF_", "self", IF_SELF.into())?;
     write_define(out, "EG_IF_", "unknown", IF_UNKNOWN.into())?;
@@ -93,7 +111,13 @@ fn write_define(out: &mut dyn Write, prefix: &str, name: &str, value: u32) -> Re
     writeln!(out, " {value}")
 }
 
-fn write_struct(out: &mut dyn Write, name: &str, doc: &str, fields: &[Field]) -> Result {
+fn write_struct(
+    out: &mut dyn Write,
+    name: &str,
+    doc: &str,
+    fields: &[Field],
+    size: usize,
+) -> Result {
     writeln!(out, "\n/* {doc} */\ntypedef struct {name} {{")?;
     for (index, field) in fields.iter().enumerate() {
         let align = if index == 0 { "_Alignas(8) " } else { "" };
@@ -101,12 +125,13 @@ fn write_struct(out: &mut dyn Write, name: &str, doc: &str, fields: &[Field]) ->
             FieldType::U8 => write!(out, "  {align}uint8_t {};", field.name)?,
             FieldType::U16 => write!(out, "  {align}uint16_t {};", field.name)?,
             FieldType::U32 => write!(out, "  {align}uint32_t {};", field.name)?,
+            FieldType::U64 => write!(out, "  {align}uint64_t {};", field.name)?,
+            FieldType::Address => write!(out, "  {align}uint8_t *{};", field.name)?,
             FieldType::Bytes(n) => write!(out, "  {align}uint8_t {}[{n}];", field.name)?,
         }
         writeln!(out, " /* {}: {} */", field.offset, field.doc)?;
     }
     writeln!(out, "}} {name};")?;
-    let size = if name == "eg_request" { REQUEST_SIZE } else { RECORD_SIZE };
     writeln!(out, "_Static_assert(sizeof({name}) == {size}, \"size of {name}\");")?;
     for field in fields {
         writeln!(

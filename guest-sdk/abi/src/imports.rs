@@ -19,6 +19,31 @@ pub mod export {
     pub const SELF_TEST: &str = "self_test";
     /// `() -> ()`: the reactor initialiser some languages' tools make; optional, run before `init`.
     pub const INITIALIZE: &str = "_initialize";
+    /// `() -> i32`: address of the payload record; together with [`INSPECT`].
+    pub const PAYLOAD: &str = "evergate_payload_v1";
+    /// `(i32, i32) -> i64`: from the request's address and the payload's length to the verdict
+    /// word; required with [`PAYLOAD`].
+    pub const INSPECT: &str = "inspect";
+    /// `() -> i32`: address of the buffer for ended states; together with [`ON_STATE_END`].
+    pub const STATE_END: &str = "evergate_state_end_v1";
+    /// `(i32) -> ()`: a state has ended; gets the record's address; required with [`STATE_END`].
+    pub const ON_STATE_END: &str = "on_state_end";
+    /// `(i64, i64) -> ()`: called once a second with monotonic nanoseconds and the seconds since
+    /// 1970; optional.
+    pub const ON_TICK: &str = "on_tick";
+    /// `() -> ()`: the policy is in force; optional.
+    pub const ON_LOAD: &str = "on_load";
+    /// `() -> ()`: the policy is not in force any more; optional.
+    pub const ON_UNLOAD: &str = "on_unload";
+    /// `() -> i32`: version of the blob that [`SAVE`] makes and [`RESTORE`] takes; the three and
+    /// [`RESTORE_BUFFER`] go together.
+    pub const SAVE_VERSION: &str = "save_version";
+    /// `() -> i64`: address (low half) and length (high half) of a blob.
+    pub const SAVE: &str = "save";
+    /// `(i32) -> i32`: where a blob of this length is to be written; 0 refuses it.
+    pub const RESTORE_BUFFER: &str = "restore_buffer";
+    /// `(i32, i32) -> i32`: takes the blob at this address of this length; 0 is success.
+    pub const RESTORE: &str = "restore";
 }
 
 /// The type of a parameter or result.
@@ -108,6 +133,9 @@ pub const IMPORTS: [Function; 9] = [
         doc: "64 random bits, not for cryptography",
     },
 ];
+
+/// The largest blob that survives a policy's replacement, in bytes: 64 KiB.
+pub const SAVE_MAX: u32 = 64 * 1024;
 
 /// What `resolve` can find a name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,6 +10,10 @@ pub enum FieldType {
     U16,
     /// An unsigned 32-bit number.
     U32,
+    /// An unsigned 64-bit number.
+    U64,
+    /// An address in the guest's memory: 32 bits.
+    Address,
     /// So many bytes.
     Bytes(usize),
 }
@@ -20,7 +24,8 @@ impl FieldType {
         match self {
             Self::U8 => 1,
             Self::U16 => 2,
-            Self::U32 => 4,
+            Self::U32 | Self::Address => 4,
+            Self::U64 => 8,
             Self::Bytes(n) => n,
         }
     }
@@ -54,6 +59,10 @@ pub(crate) const fn u16_at<const N: usize>(bytes: &[u8; N], at: usize) -> u16 {
 
 pub(crate) const fn u32_at<const N: usize>(bytes: &[u8; N], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+pub(crate) const fn u64_at<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    (u32_at(bytes, at) as u64) | ((u32_at(bytes, at + 4) as u64) << 32)
 }
 
 pub(crate) fn put<const N: usize, const M: usize>(bytes: &mut [u8; N], at: usize, value: &[u8; M]) {

@@ -10,21 +10,27 @@
 
 #![no_std]
 
+mod ended;
 mod header;
 mod imports;
 mod layout;
+mod payload;
 mod request;
 mod verdict;
 
+pub use ended::{BadEnded, ENDED_FIELDS, ENDED_SIZE, EndCause, Ended};
 pub use header::write_c_header;
-pub use imports::{Function, IMPORT_MODULE, IMPORTS, LogLevel, ResolveKind, ValueType, export};
+pub use imports::{
+    Function, IMPORT_MODULE, IMPORTS, LogLevel, ResolveKind, SAVE_MAX, ValueType, export,
+};
 pub use layout::{Field, FieldType};
+pub use payload::{PAYLOAD_FIELDS, PAYLOAD_SIZE, PayloadBuffer};
 pub use request::{
     BadRequest, Direction, IF_SELF, IF_UNKNOWN, REQUEST_FIELDS, REQUEST_SIZE, Request, flags,
 };
 pub use verdict::{
-    Action, BadVerdict, Keep, RECORD_FIELDS, RECORD_SIZE, TIMEOUT_MAX_S, TimeoutOverrides, Verdict,
-    VerdictWord, record_fields, word_flags,
+    Action, BadVerdict, INSPECT_MAX, Keep, RECORD_FIELDS, RECORD_SIZE, TIMEOUT_MAX_S,
+    TimeoutOverrides, Verdict, VerdictWord, record_fields, word_flags,
 };
 
 /// The version of the ABI that this crate describes.

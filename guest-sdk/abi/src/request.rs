@@ -20,8 +20,10 @@ pub mod flags {
     pub const IP_OPTIONS: u16 = 2;
     /// The packet stands for several on the wire (segmentation offload).
     pub const SUPER_PACKET: u16 = 4;
+    /// Only for `inspect`: no more payload will be shown.
+    pub const PAYLOAD_END: u16 = 8;
     /// All bits that have a meaning.
-    pub const ALL: u16 = REASSEMBLED | IP_OPTIONS | SUPER_PACKET;
+    pub const ALL: u16 = REASSEMBLED | IP_OPTIONS | SUPER_PACKET | PAYLOAD_END;
 }
 
 mod at {
@@ -88,7 +90,7 @@ pub const REQUEST_FIELDS: [Field; 19] = [
         "flags",
         at::FLAGS,
         FieldType::U16,
-        "bits: 1 reassembled, 2 IP options present, 4 super-packet",
+        "bits: 1 reassembled, 2 IP options present, 4 super-packet, 8 payload ends",
     ),
     field("tag", at::TAG, FieldType::U16, "tag set by an earlier policy of the chain, 0 none"),
     field("reserved", at::RESERVED, FieldType::Bytes(6), "zero"),

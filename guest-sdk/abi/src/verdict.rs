@@ -10,6 +10,9 @@ pub const RECORD_SIZE: usize = 64;
 /// The longest timeout that a verdict may ask for, in seconds: one year.
 pub const TIMEOUT_MAX_S: u32 = 365 * 24 * 3600;
 
+/// The most payload bytes that a policy can ask to see: 16 KiB.
+pub const INSPECT_MAX: u16 = 16 * 1024;
+
 /// Bits 8-15 of the verdict word.
 pub mod word_flags {
     /// Log the packet.
@@ -35,14 +38,14 @@ mod at {
     pub(super) const FIELDS: usize = 4;
     pub(super) const TAG: usize = 6;
     pub(super) const LABEL: usize = 8;
-    pub(super) const RESERVED: usize = 10;
+    pub(super) const INSPECT: usize = 10;
     pub(super) const FIRST: usize = 12;
     pub(super) const OPENING: usize = 16;
     pub(super) const ESTABLISHED: usize = 20;
     pub(super) const CLOSING: usize = 24;
     pub(super) const FINWAIT: usize = 28;
     pub(super) const CLOSED: usize = 32;
-    pub(super) const RESERVED2: usize = 36;
+    pub(super) const RESERVED: usize = 36;
 }
 
 /// The verdict record's layout.
@@ -58,7 +61,12 @@ pub const RECORD_FIELDS: [Field; 14] = [
     field("fields", at::FIELDS, FieldType::U16, "bits: 1 icmp_code is set"),
     field("tag", at::TAG, FieldType::U16, "tag id from resolve, 0 leaves the packet's tag"),
     field("label", at::LABEL, FieldType::U16, "label id from resolve, 0 none"),
-    field("reserved", at::RESERVED, FieldType::Bytes(2), "zero"),
+    field(
+        "inspect",
+        at::INSPECT,
+        FieldType::U16,
+        "for inspect: payload bytes wanted, at most 16384; 0 what the payload buffer takes",
+    ),
     field(
         "first_s",
         at::FIRST,
@@ -80,7 +88,7 @@ pub const RECORD_FIELDS: [Field; 14] = [
     field("closing_s", at::CLOSING, FieldType::U32, "timeout after the first FIN (TCP)"),
     field("finwait_s", at::FINWAIT, FieldType::U32, "timeout after both FINs (TCP)"),
     field("closed_s", at::CLOSED, FieldType::U32, "timeout after a RST (TCP)"),
-    field("reserved2", at::RESERVED2, FieldType::Bytes(28), "zero"),
+    field("reserved", at::RESERVED, FieldType::Bytes(28), "zero"),
 ];
 
 /// What shall happen to a packet.
@@ -98,12 +106,14 @@ pub enum Action {
     ReturnRst = 3,
     /// Drop it and answer with an ICMP unreachable error.
     ReturnIcmp = 4,
+    /// Let it pass for now and ask again, with its payload.
+    Inspect = 5,
 }
 
 impl Action {
     /// All actions, by their number.
-    pub const ALL: [Self; 5] =
-        [Self::Continue, Self::Pass, Self::Block, Self::ReturnRst, Self::ReturnIcmp];
+    pub const ALL: [Self; 6] =
+        [Self::Continue, Self::Pass, Self::Block, Self::ReturnRst, Self::ReturnIcmp, Self::Inspect];
 
     /// Returns the action with this number, or `None` if there is none.
     pub const fn from_u8(n: u8) -> Option<Self> {
@@ -113,6 +123,7 @@ impl Action {
             2 => Some(Self::Block),
             3 => Some(Self::ReturnRst),
             4 => Some(Self::ReturnIcmp),
+            5 => Some(Self::Inspect),
             _ => None,
         }
     }
@@ -125,6 +136,7 @@ impl Action {
             Self::Block => "block",
             Self::ReturnRst => "return-rst",
             Self::ReturnIcmp => "return-icmp",
+            Self::Inspect => "inspect",
         }
     }
 }
@@ -275,6 +287,9 @@ pub struct Verdict {
     pub label: u16,
     /// Timeouts of the state.
     pub timeouts: TimeoutOverrides,
+    /// Payload bytes wanted for [`Action::Inspect`], at most [`INSPECT_MAX`]; 0 is as many as the
+    /// payload buffer takes.
+    pub inspect: u16,
 }
 
 impl Verdict {
@@ -290,6 +305,7 @@ impl Verdict {
             tag: 0,
             label: 0,
             timeouts: TimeoutOverrides::NONE,
+            inspect: 0,
         }
     }
 
@@ -300,6 +316,7 @@ impl Verdict {
             || self.tag != 0
             || self.label != 0
             || self.timeouts != TimeoutOverrides::NONE
+            || self.inspect != 0
     }
 
     /// Returns the verdict word, which points to a record at this address, or to none if 0.
@@ -325,6 +342,7 @@ impl Verdict {
         }
         put(&mut bytes, at::TAG, &self.tag.to_le_bytes());
         put(&mut bytes, at::LABEL, &self.label.to_le_bytes());
+        put(&mut bytes, at::INSPECT, &self.inspect.to_le_bytes());
         for (offset, seconds) in self.timeouts.list() {
             put(&mut bytes, offset, &seconds.to_le_bytes());
         }
@@ -359,10 +377,14 @@ impl Verdict {
         }
         let has_code = fields & record_fields::ICMP_CODE != 0;
         let code = record[at::ICMP_CODE];
-        let reserved =
-            record[at::RESERVED..at::FIRST].iter().chain(&record[at::RESERVED2..]).any(|&b| b != 0);
-        if reserved || (!has_code && code != 0) {
+        let inspect = u16_at(record, at::INSPECT);
+        let reserved = record[at::RESERVED..].iter().any(|&b| b != 0);
+        let asks = matches!(word.action, Action::Inspect);
+        if reserved || (!has_code && code != 0) || (!asks && inspect != 0) {
             return Err(BadVerdict::Reserved);
+        }
+        if inspect > INSPECT_MAX {
+            return Err(BadVerdict::Inspect(inspect));
         }
         let timeouts = TimeoutOverrides {
             first_s: u32_at(record, at::FIRST),
@@ -383,6 +405,7 @@ impl Verdict {
             tag: u16_at(record, at::TAG),
             label: u16_at(record, at::LABEL),
             timeouts,
+            inspect,
             ..Self::from_word(word)
         })
     }
@@ -412,7 +435,14 @@ pub enum BadVerdict {
     Tag(u16),
     /// No label with this id was ever resolved.
     Label(u16),
-    /// A reserved byte of the record, or an icmp_code that `fields` does not announce, is not zero.
+    /// It wants to see more than [`INSPECT_MAX`] bytes of payload.
+    Inspect(u16),
+    /// It wants to see payload, but has not the exports for it.
+    InspectUnable,
+    /// It wants to see more payload than there will be.
+    InspectAgain,
+    /// A reserved byte of the record, an icmp_code that `fields` does not announce, or the
+    /// `inspect` of another action is not zero.
     Reserved,
 }
 
@@ -433,6 +463,15 @@ impl fmt::Display for BadVerdict {
             Self::Timeout(n) => write!(f, "a timeout of {n} s is over {TIMEOUT_MAX_S} s"),
             Self::Tag(n) => write!(f, "tag {n} was never resolved"),
             Self::Label(n) => write!(f, "label {n} was never resolved"),
+            Self::Inspect(n) => {
+                write!(f, "it wants to inspect {n} bytes, the most is {INSPECT_MAX}")
+            }
+            Self::InspectUnable => f.write_str(
+                "it wants to inspect payload, but does not export `inspect` and its buffer",
+            ),
+            Self::InspectAgain => {
+                f.write_str("it wants to inspect more payload than it can be shown")
+            }
             Self::Reserved => f.write_str("reserved bytes of the verdict record are not zero"),
         }
     }

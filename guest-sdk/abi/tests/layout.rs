@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use evergate_abi::{
-    Action, BadVerdict, Direction, Field, IMPORTS, Keep, RECORD_FIELDS, RECORD_SIZE,
-    REQUEST_FIELDS, REQUEST_SIZE, Request, TIMEOUT_MAX_S, TimeoutOverrides, Verdict, VerdictWord,
-    write_c_header,
+    Action, BadEnded, BadVerdict, Direction, ENDED_FIELDS, ENDED_SIZE, EndCause, Ended, Field,
+    IMPORTS, INSPECT_MAX, Keep, PAYLOAD_FIELDS, PAYLOAD_SIZE, PayloadBuffer, RECORD_FIELDS,
+    RECORD_SIZE, REQUEST_FIELDS, REQUEST_SIZE, Request, TIMEOUT_MAX_S, TimeoutOverrides, Verdict,
+    VerdictWord, write_c_header,
 };
 use proptest::prelude::*;
 
@@ -15,7 +16,12 @@ fn offset(fields: &[Field], name: &str) -> usize {
 
 #[test]
 fn fields_cover_their_record_without_gap() {
-    for (fields, size) in [(&REQUEST_FIELDS[..], REQUEST_SIZE), (&RECORD_FIELDS[..], RECORD_SIZE)] {
+    for (fields, size) in [
+        (&REQUEST_FIELDS[..], REQUEST_SIZE),
+        (&RECORD_FIELDS[..], RECORD_SIZE),
+        (&PAYLOAD_FIELDS[..], PAYLOAD_SIZE),
+        (&ENDED_FIELDS[..], ENDED_SIZE),
+    ] {
         let mut at = 0;
         for field in fields {
             assert_eq!(field.offset, at, "{}", field.name);
@@ -69,7 +75,7 @@ fn a_request_lies_in_memory_as_documented() {
 fn a_verdict_word_has_its_documented_bits() {
     let word = VerdictWord { action: Action::Block, flags: 1, rule: 0x1234, record: 0x100 };
     assert_eq!(word.encode(), 0x0000_0100_1234_0102);
-    assert_eq!(VerdictWord::decode(5), Err(BadVerdict::Action(5)));
+    assert_eq!(VerdictWord::decode(6), Err(BadVerdict::Action(6)));
     assert_eq!(VerdictWord::decode(0x0401), Err(BadVerdict::Flags(4)));
     assert_eq!(VerdictWord::decode(0x4_0000_0001), Err(BadVerdict::RecordAddress(4)));
 }
@@ -88,19 +94,63 @@ fn a_record_with_an_unknown_value_is_named() {
     assert_eq!(with("keep", 4), Err(BadVerdict::Keep(4)));
     assert_eq!(with("fields", 2), Err(BadVerdict::Fields(2)));
     assert_eq!(with("icmp_code", 1), Err(BadVerdict::Reserved));
+    assert_eq!(with("inspect", 1), Err(BadVerdict::Reserved), "only for inspect");
     assert_eq!(with("reserved", 1), Err(BadVerdict::Reserved));
-    assert_eq!(with("reserved2", 1), Err(BadVerdict::Reserved));
+    let mut bytes = good;
+    bytes[offset(&RECORD_FIELDS, "inspect")..][..2].copy_from_slice(&16_385u16.to_le_bytes());
+    let inspect = VerdictWord { action: Action::Inspect, ..word };
+    assert_eq!(Verdict::decode(inspect, &bytes), Err(BadVerdict::Inspect(16_385)));
     let mut bytes = good;
     let at = offset(&RECORD_FIELDS, "closing_s");
     bytes[at..at + 4].copy_from_slice(&(TIMEOUT_MAX_S + 1).to_le_bytes());
     assert_eq!(Verdict::decode(word, &bytes), Err(BadVerdict::Timeout(TIMEOUT_MAX_S + 1)));
 }
 
+#[test]
+fn an_ended_state_lies_in_memory_as_documented() {
+    let ended = Ended {
+        af: 4,
+        proto: 6,
+        cause: EndCause::Killed,
+        src: [1; 16],
+        dst: [2; 16],
+        sport: 0x0102,
+        dport: 0x0304,
+        in_if: 0x0506,
+        out_if: 0x0708,
+        rule: 9,
+        tag: 10,
+        label: 11,
+        duration_s: 12,
+        packets: [13, 14],
+        bytes: [15, 16],
+    };
+    let bytes = ended.encode();
+    assert_eq!(bytes[..8], [96, 0, 4, 6, 1, 0, 0, 0]);
+    assert_eq!(bytes[offset(&ENDED_FIELDS, "dport")..][..2], [4, 3]);
+    assert_eq!(bytes[offset(&ENDED_FIELDS, "bytes_back")], 16);
+    assert_eq!(Ended::decode(&bytes), Ok(ended));
+    let with = |name: &str, value: u8| {
+        let mut bytes = bytes;
+        bytes[offset(&ENDED_FIELDS, name)] = value;
+        Ended::decode(&bytes)
+    };
+    assert_eq!(with("size", 95), Err(BadEnded::Size(95)));
+    assert_eq!(with("cause", 4), Err(BadEnded::Cause(4)));
+}
+
+#[test]
+fn a_payload_buffer_is_an_address_and_a_capacity() {
+    let bytes = [0, 16, 0, 0, 0, 8, 0, 0];
+    assert_eq!(PayloadBuffer::decode(&bytes), PayloadBuffer { address: 4096, capacity: 2048 });
+    assert_eq!(PayloadBuffer { address: 4096, capacity: 2048 }.encode(), bytes);
+}
+
 fn any_verdict() -> impl Strategy<Value = Verdict> {
     let timeout = 0..=TIMEOUT_MAX_S;
     (
-        (0u8..5, any::<bool>(), any::<bool>(), any::<u16>()),
-        (0u8..4, any::<Option<u8>>(), any::<u16>(), any::<u16>()),
+        (0u8..6, any::<bool>(), any::<bool>(), any::<u16>()),
+        (0u8..4, any::<Option<u8>>(), any::<u16>(), any::<u16>(), 0..=INSPECT_MAX),
         [
             timeout.clone(),
             timeout.clone(),
@@ -110,26 +160,29 @@ fn any_verdict() -> impl Strategy<Value = Verdict> {
             timeout,
         ],
     )
-        .prop_map(|((action, log, allow_options, rule), (keep, icmp_code, tag, label), t)| {
-            Verdict {
-                action: Action::from_u8(action).expect("in range"),
-                log,
-                allow_options,
-                rule,
-                keep: Keep::from_u8(keep).expect("in range"),
-                icmp_code,
-                tag,
-                label,
-                timeouts: TimeoutOverrides {
-                    first_s: t[0],
-                    opening_s: t[1],
-                    established_s: t[2],
-                    closing_s: t[3],
-                    finwait_s: t[4],
-                    closed_s: t[5],
-                },
-            }
-        })
+        .prop_map(
+            |((action, log, allow_options, rule), (keep, icmp_code, tag, label, inspect), t)| {
+                Verdict {
+                    action: Action::from_u8(action).expect("in range"),
+                    log,
+                    allow_options,
+                    rule,
+                    keep: Keep::from_u8(keep).expect("in range"),
+                    icmp_code,
+                    tag,
+                    label,
+                    timeouts: TimeoutOverrides {
+                        first_s: t[0],
+                        opening_s: t[1],
+                        established_s: t[2],
+                        closing_s: t[3],
+                        finwait_s: t[4],
+                        closed_s: t[5],
+                    },
+                    inspect: if action == Action::Inspect as u8 { inspect } else { 0 },
+                }
+            },
+        )
 }
 
 proptest! {
@@ -192,7 +245,9 @@ fn the_c_header_is_the_generated_one() {
 fn the_document_lists_every_field_and_import() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ABI.md");
     let document = std::fs::read_to_string(path).unwrap_or_default();
-    for field in REQUEST_FIELDS.iter().chain(&RECORD_FIELDS) {
+    for field in
+        REQUEST_FIELDS.iter().chain(&RECORD_FIELDS).chain(&PAYLOAD_FIELDS).chain(&ENDED_FIELDS)
+    {
         let row = format!("| {} | {} | {} |", field.offset, field.ty.size(), field.name);
         assert!(document.contains(&row), "ABI.md lacks the row {row}");
     }

@@ -199,6 +199,11 @@ impl<'a> Packet<'a> {
         self.u16(const { at("flags") }) & flags::IP_OPTIONS != 0
     }
 
+    /// Tells whether no more payload will be shown; only for [`crate::Inspect`].
+    pub fn is_payload_end(&self) -> bool {
+        self.u16(const { at("flags") }) & flags::PAYLOAD_END != 0
+    }
+
     /// Returns the tag that an earlier policy of the chain set; 0 is none.
     pub fn tag(&self) -> u16 {
         self.u16(const { at("tag") })

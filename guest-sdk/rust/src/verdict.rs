@@ -42,6 +42,15 @@ impl Verdict {
         verdict
     }
 
+    /// Asks to see up to so many bytes of payload first; 0 is as many as the payload buffer takes.
+    ///
+    /// The policy has to implement [`crate::Inspect`] and say so to [`crate::policy!`].
+    pub const fn inspect(bytes: u16) -> Self {
+        let mut verdict = Self::of(Action::Inspect);
+        verdict.0.inspect = bytes;
+        verdict
+    }
+
     /// Drops it and tells its sender at once: a reset for TCP, else "administratively prohibited".
     pub fn refuse(packet: &Packet<'_>) -> Self {
         if packet.is_tcp() {

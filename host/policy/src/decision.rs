@@ -16,10 +16,24 @@ pub enum Action {
         /// The error's code; `None` is port unreachable (pf's default).
         code: Option<u8>,
     },
+    /// Let a TCP handshake pass and ask again with payload ([`crate::Runner::inspect`]).
+    Inspect {
+        /// How many bytes of payload the policy wants to see, at least 1.
+        bytes: u16,
+    },
     /// A policy trapped, ran too long or gave a bad verdict: drop it.
     Failed,
     /// Every policy said continue: the gateway's default applies.
     Default,
+}
+
+/// The payload of a connection as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payload<'a> {
+    /// Its beginning.
+    pub bytes: &'a [u8],
+    /// Whether there will be no more.
+    pub end: bool,
 }
 
 /// The decision of a chain about one packet.
@@ -73,6 +87,7 @@ impl Decision {
             evergate_abi::Action::Block => Action::Block,
             evergate_abi::Action::ReturnRst => Action::ReturnRst,
             evergate_abi::Action::ReturnIcmp => Action::ReturnIcmp { code: verdict.icmp_code },
+            evergate_abi::Action::Inspect => Action::Inspect { bytes: verdict.inspect },
         };
         let timeouts = (verdict.timeouts != TimeoutOverrides::NONE).then_some(verdict.timeouts);
         Some(Self {

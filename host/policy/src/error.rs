@@ -32,6 +32,9 @@ pub enum Failure {
     /// Its request buffer is outside its memory or misaligned.
     #[error("its request buffer at {0:#x} is not 64 bytes of its memory, aligned to 8")]
     RequestAddress(u32),
+    /// Its payload record or buffer is outside its memory, misaligned or empty.
+    #[error("its payload record at {0:#x} does not name a buffer in its memory")]
+    PayloadAddress(u32),
     /// `init` said no.
     #[error("init returned {code}{}", said(.message))]
     Init {

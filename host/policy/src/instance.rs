@@ -1,15 +1,20 @@
 //! One living instance of a policy: its store, its exports, and a call.
 
+mod payload;
+
 use std::collections::BTreeSet;
 
 use evergate_abi::{
-    ALIGNMENT, BadVerdict, RECORD_SIZE, REQUEST_SIZE, Request, Verdict, VerdictWord, export,
+    ALIGNMENT, BadVerdict, INSPECT_MAX, RECORD_SIZE, REQUEST_SIZE, Request, Verdict, VerdictWord,
+    export, flags,
 };
 use wasmtime::{Instance as WasmInstance, Memory, Store, Trap, TypedFunc, WasmResults};
 
+use crate::decision::Payload;
 use crate::error::Failure;
 use crate::host::{HostError, HostState};
 use crate::policy::Policy;
+use payload::PayloadCall;
 
 /// Ticks of the epoch that making an instance may last, whatever their length.
 const INIT_TICKS: u64 = 400;
@@ -33,6 +38,7 @@ pub(crate) struct Instance {
     decide: TypedFunc<i32, i64>,
     address: usize,
     address_i32: i32,
+    payload: Option<PayloadCall>,
 }
 
 impl Instance {
@@ -67,9 +73,11 @@ impl Instance {
         state.in_init = false;
         let message = state.last_line.take();
         match code {
-            None | Some(0) => Ok(Self { instance, store, memory, decide, address, address_i32 }),
-            Some(code) => Err(Failure::Init { code, message }),
+            None | Some(0) => {}
+            Some(code) => return Err(Failure::Init { code, message }),
         }
+        let payload = PayloadCall::find(&mut store, &instance, memory, limits.init_fuel)?;
+        Ok(Self { instance, store, memory, decide, address, address_i32, payload })
     }
 
     /// Runs the module's own test, if it has one.
@@ -102,6 +110,57 @@ impl Instance {
         moment: Moment,
         request: &Request,
     ) -> Result<Verdict, Failure> {
+        self.prepare(policy, moment, request)?;
+        let word = self
+            .decide
+            .call(&mut self.store, self.address_i32)
+            .map_err(|error| failure(&error, policy.limits().fuel))?;
+        let verdict = self.verdict(policy, word).map_err(Failure::BadVerdict)?;
+        if matches!(verdict.action, evergate_abi::Action::Inspect) {
+            return self.wanted(verdict, 0, false).map_err(Failure::BadVerdict);
+        }
+        Ok(verdict)
+    }
+
+    /// Asks for the verdict on a connection whose payload is known so far.
+    pub(crate) fn inspect(
+        &mut self,
+        policy: &Policy,
+        moment: Moment,
+        request: &Request,
+        payload: Payload<'_>,
+    ) -> Result<Verdict, Failure> {
+        let Some(call) = self.payload.clone() else {
+            return Err(Failure::BadVerdict(BadVerdict::InspectUnable));
+        };
+        let shown = &payload.bytes[..payload.bytes.len().min(call.capacity)];
+        let end = payload.end || shown.len() == call.capacity;
+        let flag = if end { flags::PAYLOAD_END } else { 0 };
+        self.prepare(policy, moment, &Request { flags: request.flags | flag, ..*request })?;
+        let memory = self.memory.data_mut(&mut self.store);
+        let place = memory.get_mut(call.start..).and_then(|rest| rest.get_mut(..shown.len()));
+        let Some(place) = place else { return Err(call.lost()) };
+        place.copy_from_slice(shown);
+        let length = i32::try_from(shown.len()).unwrap_or(i32::MAX);
+        let word = call
+            .inspect
+            .call(&mut self.store, (self.address_i32, length))
+            .map_err(|error| failure(&error, policy.limits().fuel))?;
+        let verdict = self.verdict(policy, word).map_err(Failure::BadVerdict)?;
+        if matches!(verdict.action, evergate_abi::Action::Inspect) {
+            return self.wanted(verdict, shown.len(), end).map_err(Failure::BadVerdict);
+        }
+        Ok(verdict)
+    }
+
+    /// Writes the request and gives the call its bounds.
+    #[inline]
+    fn prepare(
+        &mut self,
+        policy: &Policy,
+        moment: Moment,
+        request: &Request,
+    ) -> Result<(), Failure> {
         let fuel = policy.limits().fuel;
         let state = self.store.data_mut();
         state.loading = false;
@@ -114,12 +173,21 @@ impl Instance {
         };
         request.encode_into(place);
         self.store.set_epoch_deadline(policy.deadline_ticks());
-        let word = self
-            .store
-            .set_fuel(fuel)
-            .and_then(|()| self.decide.call(&mut self.store, self.address_i32))
-            .map_err(|error| failure(&error, fuel))?;
-        self.verdict(policy, word).map_err(Failure::BadVerdict)
+        self.store.set_fuel(fuel).map_err(|error| failure(&error, fuel))
+    }
+
+    /// How much payload a verdict asks for, after so much was shown.
+    fn wanted(&self, mut verdict: Verdict, shown: usize, end: bool) -> Result<Verdict, BadVerdict> {
+        let Some(call) = &self.payload else { return Err(BadVerdict::InspectUnable) };
+        let capacity = u16::try_from(call.capacity).unwrap_or(INSPECT_MAX);
+        verdict.inspect = match verdict.inspect {
+            0 => capacity,
+            wanted => wanted.min(capacity),
+        };
+        if end || usize::from(verdict.inspect) <= shown {
+            return Err(BadVerdict::InspectAgain);
+        }
+        Ok(verdict)
     }
 
     #[inline]

@@ -29,7 +29,7 @@ mod validate;
 pub use chain::{CHAIN_MAX, Chain, ChainTooLong, SharedChain};
 pub use compiler::{Compiler, CompilerConfig, Ticker};
 pub use counters::Counters;
-pub use decision::{Action, Decision};
+pub use decision::{Action, Decision, Payload};
 pub use environment::Environment;
 pub use error::{CompilerError, Failure, LoadError};
 pub use evergate_abi::{Direction, Keep, LogLevel, Request, TimeoutOverrides};

@@ -208,6 +208,7 @@ impl Policy {
             | Failure::Host(_)
             | Failure::Trap(_)
             | Failure::RequestAddress(_)
+            | Failure::PayloadAddress(_)
             | Failure::Init { .. }
             | Failure::SelfTest { .. } => &self.counts.traps,
         };

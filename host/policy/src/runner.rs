@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use evergate_abi::Request;
+use evergate_abi::{Request, Verdict};
 
 use crate::chain::SharedChain;
-use crate::decision::{Action, Decision};
+use crate::decision::{Action, Decision, Payload};
 use crate::error::Failure;
 use crate::instance::{Instance, Moment};
 use crate::policy::Policy;
@@ -72,6 +72,53 @@ impl Runner {
         Decision::of(Action::Default, index, request.tag, log)
     }
 
+    /// Asks the chain again about a packet whose policy, at this place of the chain, wanted to see
+    /// payload: that policy by `inspect`, after its `continue` those behind it by `decide`, and
+    /// by `inspect` where they want payload too.
+    ///
+    /// The decision may be [`Action::Inspect`] again, of the same policy or of one behind it, but
+    /// not when the payload has ended. Bounds and failures are as in [`Runner::decide`].
+    pub fn inspect(
+        &mut self,
+        now_ns: u64,
+        wall_s: u64,
+        request: &mut Request,
+        policy: u16,
+        payload: Payload<'_>,
+    ) -> Decision {
+        if self.chain.generation() != self.generation {
+            self.refresh();
+        }
+        let moment = Moment { now_ns, wall_s };
+        let mut log = false;
+        let mut index = policy;
+        for slot in self.slots.iter_mut().skip(usize::from(policy)) {
+            let mut verdict = match index == policy {
+                true => slot.inspect(moment, request, payload),
+                false => slot.decide(moment, request),
+            };
+            if index != policy
+                && let Some(first) = &verdict
+                && first.action == evergate_abi::Action::Inspect
+            {
+                log |= first.log;
+                verdict = slot.inspect(moment, request, payload);
+            }
+            let Some(verdict) = verdict else {
+                return Decision::of(Action::Failed, index, request.tag, log);
+            };
+            if verdict.tag != 0 {
+                request.tag = verdict.tag;
+            }
+            log |= verdict.log;
+            if let Some(decision) = Decision::from_verdict(&verdict, index, request.tag, log) {
+                return decision;
+            }
+            index += 1;
+        }
+        Decision::of(Action::Default, index, request.tag, log)
+    }
+
     /// Takes the chain in force; instances of policies that stay are kept.
     #[cold]
     fn refresh(&mut self) {
@@ -95,12 +142,30 @@ impl Slot {
     }
 
     #[inline]
-    fn decide(&mut self, moment: Moment, request: &Request) -> Option<evergate_abi::Verdict> {
+    fn decide(&mut self, moment: Moment, request: &Request) -> Option<Verdict> {
+        self.ask(moment, |instance, policy| instance.decide(policy, moment, request))
+    }
+
+    fn inspect(
+        &mut self,
+        moment: Moment,
+        request: &Request,
+        payload: Payload<'_>,
+    ) -> Option<Verdict> {
+        self.ask(moment, |instance, policy| instance.inspect(policy, moment, request, payload))
+    }
+
+    #[inline]
+    fn ask(
+        &mut self,
+        moment: Moment,
+        call: impl FnOnce(&mut Instance, &Policy) -> Result<Verdict, Failure>,
+    ) -> Option<Verdict> {
         if self.instance.is_none() {
             self.instance = self.make_instance(moment);
         }
         let instance = self.instance.as_mut()?;
-        match instance.decide(&self.policy, moment, request) {
+        match call(instance, &self.policy) {
             Ok(verdict) => {
                 self.decisions += 1;
                 if self.decisions == DECISIONS_BATCH {

@@ -306,7 +306,39 @@ impl Scan {
         self.check_function(export::DECIDE, true, decide)?;
         self.check_function(export::INIT, false, i32_result)?;
         self.check_function(export::SELF_TEST, false, i32_result)?;
-        self.check_function(export::INITIALIZE, false, nothing)
+        self.check_function(export::INITIALIZE, false, nothing)?;
+        self.check_optional(found)
+    }
+
+    /// What belongs to payload and hooks: the symbol that announces it makes the rest required.
+    fn check_optional(
+        &self,
+        found: impl Fn(&str) -> Option<(ExternalKind, u32)>,
+    ) -> Result<(), Refusal> {
+        const I32: &[ValType] = &[ValType::I32];
+        const I64: &[ValType] = &[ValType::I64];
+        let address = ([].as_slice(), I32, "() -> i32");
+        let inspect = ([ValType::I32; 2].as_slice(), I64, "(i32, i32) -> i64");
+        let tick = ([ValType::I64; 2].as_slice(), [].as_slice(), "(i64, i64) -> ()");
+        let nothing = ([].as_slice(), [].as_slice(), "() -> ()");
+        if found(export::PAYLOAD).is_some() {
+            self.check_function(export::PAYLOAD, true, address)?;
+            self.check_function(export::INSPECT, true, inspect)?;
+        }
+        if found(export::STATE_END).is_some() {
+            self.check_function(export::STATE_END, true, address)?;
+            self.check_function(export::ON_STATE_END, true, (I32, &[], "(i32) -> ()"))?;
+        }
+        if found(export::SAVE_VERSION).is_some() {
+            self.check_function(export::SAVE_VERSION, true, address)?;
+            self.check_function(export::SAVE, true, (&[], I64, "() -> i64"))?;
+            self.check_function(export::RESTORE_BUFFER, true, (I32, I32, "(i32) -> i32"))?;
+            let restore = ([ValType::I32; 2].as_slice(), I32, "(i32, i32) -> i32");
+            self.check_function(export::RESTORE, true, restore)?;
+        }
+        self.check_function(export::ON_TICK, false, tick)?;
+        self.check_function(export::ON_LOAD, false, nothing)?;
+        self.check_function(export::ON_UNLOAD, false, nothing)
     }
 
     fn check_function(

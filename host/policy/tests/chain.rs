@@ -63,6 +63,7 @@ fn every_part_of_a_verdict_reaches_the_decision() {
         tag: 2,
         label: 1,
         timeouts,
+        inspect: 0,
     };
     let policy = gateway.load("full", answers("", &verdict)).unwrap();
     let mut request = Request::default();

@@ -59,6 +59,7 @@ fn expected(verdict: Verdict) -> Decision {
         evergate_guest::Action::Block => Action::Block,
         evergate_guest::Action::ReturnRst => Action::ReturnRst,
         evergate_guest::Action::ReturnIcmp => Action::ReturnIcmp { code: verdict.icmp_code },
+        evergate_guest::Action::Inspect => Action::Inspect { bytes: verdict.inspect },
     };
     let timeouts = (verdict.timeouts != TimeoutOverrides::NONE).then_some(verdict.timeouts);
     Decision {

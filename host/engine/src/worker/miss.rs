@@ -57,7 +57,7 @@ impl Worker {
                 self.pass(now, parsed, keyed, decision, out_if)
             }
             Action::Block | Action::Default => Fate::Drop(DropReason::Match),
-            Action::Failed => Fate::Drop(DropReason::Policy),
+            Action::Failed | Action::Inspect { .. } => Fate::Drop(DropReason::Policy),
             // Of another protocol than TCP it is dropped without an answer (ABI.md).
             Action::ReturnRst => Fate::Answer(
                 DropReason::Match,
