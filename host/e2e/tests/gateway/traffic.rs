@@ -26,7 +26,8 @@ pub(crate) fn nginx(world: &World, host: &Host, page: &[u8]) -> anyhow::Result<P
     std::fs::write(root.join("page"), page)?;
     let place = world.place.path("");
     let text = format!(
-        "daemon off; master_process off; pid {0}/nginx.pid; error_log stderr;\n\
+        "daemon off; master_process off; pid {0}/nginx.pid; error_log {0}/nginx.log;\n\
+         user root root;\n\
          events {{ worker_connections 64; }}\n\
          http {{ access_log off; client_body_temp_path {0}/t1; proxy_temp_path {0}/t2;\n\
          fastcgi_temp_path {0}/t3; uwsgi_temp_path {0}/t4; scgi_temp_path {0}/t5;\n\
@@ -34,10 +35,10 @@ pub(crate) fn nginx(world: &World, host: &Host, page: &[u8]) -> anyhow::Result<P
         place.display(),
         root.display()
     );
-    let config = world.place.write("nginx.conf", &text)?;
-    let config = config.to_str().context("a path in UTF-8")?;
-    let server = tools::start(host, &["nginx", "-e", "stderr", "-c", config])?;
-    until_listening(host, 80)?;
+    let (config, log) = (world.place.write("nginx.conf", &text)?, world.place.path("nginx.log"));
+    let utf8 = |path: &std::path::Path| path.to_str().map(str::to_owned).context("not UTF-8");
+    let server = tools::start(host, &["nginx", "-e", &utf8(&log)?, "-c", &utf8(&config)?])?;
+    until_listening(host, 80).with_context(|| std::fs::read_to_string(&log).unwrap_or_default())?;
     Ok(server)
 }
 
