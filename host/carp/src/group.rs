@@ -120,3 +120,6 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,9 +31,12 @@
 //!   up to the tag. Its key is derived from the passphrase by HMAC-SHA256 in the
 //!   manner of HKDF (RFC 5869) under labels of its own.
 //!
-//! What remains: an attacker who holds an advert back can deliver it later, once,
-//! if nothing newer of that sender arrived; and a receiver that starts anew knows
-//! no sequences, unless it was given back what [`ReplayGuard::seen`] told.
+//! What remains: an advert that never arrived is new whenever it does. So an
+//! attacker can deliver, once each and in their order, adverts that were held back
+//! or recorded while the receiver was down, as long as nothing newer of their
+//! sender arrived. Against that, what [`ReplayGuard::seen`] tells is to be kept
+//! across a restart, and gateways that share another trusted channel should give
+//! it to each other ([`ReplayGuard::restore`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -257,8 +260,8 @@ impl ReplayGuard {
         })
     }
 
-    /// Takes back what [`Self::seen`] told before a restart. What is older than
-    /// known changes nothing.
+    /// Takes in what [`Self::seen`] told before a restart, or another gateway's told
+    /// now. What is older than known changes nothing.
     pub fn restore(&mut self, kept: impl IntoIterator<Item = Seen>) {
         for seen in kept {
             // Older, or one too many: the present knowledge stands.
