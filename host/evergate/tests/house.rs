@@ -16,6 +16,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("evergate-state", &["evergate-wire"]),
     ("evergate-carp", &["evergate-wire"]),
     ("evergate-table", &["evergate-wire", "evergate-state"]),
+    ("evergate-sync-transport", &["evergate-wire"]),
+    ("evergate-sync-quic", &["evergate-sync-transport"]),
     ("evergate-abi", &[]),
     ("evergate-guest", &["evergate-abi"]),
     ("evergate-home", &["evergate-guest"]),
@@ -47,6 +49,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KEPT_IN: &[(&str, &[&str])] = &[
     ("wasmtime", &["evergate-policy"]),
     ("dashmap", &["evergate-table"]),
+    ("quinn", &["evergate-sync-quic"]),
+    ("rustls", &["evergate-sync-quic"]),
+    ("ring", &["evergate-sync-quic"]),
+    ("tokio", &["evergate-sync-quic"]),
     ("rustix", &["evergate-io"]),
     ("libc", &["evergate-io"]),
     ("netlink-sys", &["evergate-io"]),
@@ -56,7 +62,8 @@ const KEPT_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no IO and read no clock.
-const PURE: &[&str] = &["host/wire", "host/state", "host/carp", "host/engine", "guest-sdk/abi"];
+const PURE: &[&str] =
+    &["host/wire", "host/state", "host/carp", "host/engine", "guest-sdk/abi", "sync/transport"];
 
 /// What a pure crate's source never says, tests apart.
 const IMPURE_WORDS: &[&str] = &[
@@ -160,7 +167,7 @@ fn pure_crates_are_pure() {
 #[test]
 fn files_are_small_and_say_what_they_are_for() {
     let mut files = Vec::new();
-    for top in ["host", "guest-sdk", "policies"] {
+    for top in ["host", "guest-sdk", "policies", "sync"] {
         sources(&root().join(top), &mut files);
     }
     for file in files {
