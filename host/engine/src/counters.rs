@@ -53,6 +53,13 @@ pub struct Counters {
     pub replies: Tally,
     /// Replies not sent because of their rate limit.
     pub replies_limited: Tally,
+    /// Connections and datagrams whose payload was looked into.
+    pub inspections: Tally,
+    /// Connections blocked because too many were under inspection.
+    pub inspections_refused: Tally,
+    /// Segments of connections under inspection that were withheld: behind a gap, or not what
+    /// was seen before.
+    pub inspections_withheld: Tally,
     /// Log events lost because nobody drained them.
     pub log_lost: Tally,
 }
@@ -86,6 +93,12 @@ pub struct Totals {
     pub replies: u64,
     /// See [`Counters::replies_limited`].
     pub replies_limited: u64,
+    /// See [`Counters::inspections`].
+    pub inspections: u64,
+    /// See [`Counters::inspections_refused`].
+    pub inspections_refused: u64,
+    /// See [`Counters::inspections_withheld`].
+    pub inspections_withheld: u64,
     /// See [`Counters::log_lost`].
     pub log_lost: u64,
 }
@@ -110,6 +123,9 @@ impl Totals {
         self.reassembled += counters.reassembled.value();
         self.replies += counters.replies.value();
         self.replies_limited += counters.replies_limited.value();
+        self.inspections += counters.inspections.value();
+        self.inspections_refused += counters.inspections_refused.value();
+        self.inspections_withheld += counters.inspections_withheld.value();
         self.log_lost += counters.log_lost.value();
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use evergate_abi::EndCause;
 use evergate_policy::SharedChain;
 use evergate_state::{State, StateId, Timeout, Timeouts};
 use evergate_table::{Cursor, Table, TableConfig};
@@ -12,6 +13,7 @@ use evergate_wire::Timestamp;
 use evergate_wire::fragment::{FragmentLimits, Reassembler};
 
 use crate::Fib;
+use crate::inspection::{INSPECTIONS_MAX, Inspections};
 use crate::timeouts::{self, TimeoutSets};
 
 /// The verdict when no policy has an opinion.
@@ -45,6 +47,7 @@ pub struct Gateway {
     pub(crate) reassembler: Mutex<Reassembler>,
     pub(crate) timeouts: TimeoutSets,
     pub(crate) default: DefaultVerdict,
+    pub(crate) inspections: Inspections,
     creator: u32,
     next_id: AtomicU64,
 }
@@ -54,6 +57,7 @@ impl Gateway {
     #[must_use]
     pub fn new(config: GatewayConfig, chain: Arc<SharedChain>) -> Gateway {
         Gateway {
+            inspections: Inspections::new(config.table.seed, INSPECTIONS_MAX),
             table: Table::new(config.table),
             chain,
             fib: ArcSwap::from_pointee(Fib::default()),
@@ -69,6 +73,12 @@ impl Gateway {
     #[must_use]
     pub fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// How many connections are under inspection: their policies have yet to see payload.
+    #[must_use]
+    pub fn inspections(&self) -> usize {
+        self.inspections.len()
     }
 
     /// Replaces the snapshot of the kernel's routes.
@@ -89,9 +99,19 @@ impl Gateway {
         let mut killed = 0;
         let mut cursor = Some(Cursor::START);
         while let Some(at) = cursor {
-            cursor = self.table.sweep(at, usize::MAX, dead, &mut |_| killed += 1);
+            cursor = self.table.sweep(at, usize::MAX, dead, &mut |state| {
+                killed += 1;
+                self.ended(state, EndCause::Killed);
+            });
         }
         killed
+    }
+
+    /// To be told of every state that is gone from the table.
+    pub(crate) fn ended(&self, state: &State, _cause: EndCause) {
+        if state.is_inspected() {
+            self.inspections.forget(state.key(), state.id());
+        }
     }
 
     pub(crate) fn state_id(&self) -> StateId {
@@ -118,7 +138,10 @@ impl Purge {
         let shards = (share * gateway.table.shards() as f64).ceil().max(1.0) as usize;
         let dead = |s: &State| s.expired(now, timeouts::of(&sets, s.options().timeouts), states);
         let mut removed = 0;
-        let next = gateway.table.sweep(self.cursor, shards, &dead, &mut |_| removed += 1);
+        let next = gateway.table.sweep(self.cursor, shards, &dead, &mut |state| {
+            removed += 1;
+            gateway.ended(state, EndCause::Expired);
+        });
         self.cursor = next.unwrap_or_default();
         if let Ok(mut reassembler) = gateway.reassembler.try_lock() {
             reassembler.expire(now);

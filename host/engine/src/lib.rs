@@ -8,6 +8,7 @@
 mod counters;
 mod fib;
 mod gateway;
+mod inspection;
 mod replies;
 mod request;
 mod timeouts;

@@ -1,12 +1,14 @@
 //! One thread's half of a gateway: the way of a packet.
 
 mod fragments;
+mod inspect;
 mod miss;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Cache};
+use evergate_abi::EndCause;
 use evergate_policy::Runner;
 use evergate_state::{Side, State, StateKey, Timeouts, Track, key_of, quoted_key};
 use evergate_wire::build::{self, ChecksumStatus, TcpReply};
@@ -118,6 +120,8 @@ enum Found {
     Expired,
     OptionsRefused,
     Tracked(Track),
+    /// It fits, but its policy has yet to see payload.
+    Inspected,
 }
 
 impl Worker {
@@ -214,11 +218,12 @@ impl Worker {
     fn keyed(&mut self, now: Now, packet: &Packet<'_>, key: StateKey, side: Side) -> Fate {
         match self.look_up(now.at, &key, side, &packet.parsed) {
             Some(Found::Tracked(track)) => self.tracked(now, packet, key, side, track),
+            Some(Found::Inspected) => self.inspect(now, packet, key, side),
             Some(Found::OptionsRefused) => Fate::Drop(DropReason::IpOption),
             Some(Found::Expired) => {
                 let timeouts = Arc::clone(self.timeouts.load());
                 let states = self.gateway.table.len();
-                self.remove_if(&key, |s| {
+                self.end(&key, EndCause::Expired, |s| {
                     s.expired(now.at, timeouts::of(&timeouts, s.options().timeouts), states)
                 });
                 self.miss(now, packet, Some((key, side)))
@@ -246,7 +251,11 @@ impl Worker {
             if parsed.needs_allow_opts() && !options.allow_options {
                 return Found::OptionsRefused;
             }
-            Found::Tracked(state.track(now, side, parsed))
+            let track = state.track(now, side, parsed);
+            if state.is_inspected() && matches!(track, Track::Pass) {
+                return Found::Inspected;
+            }
+            Found::Tracked(track)
         })
     }
 
@@ -262,7 +271,7 @@ impl Worker {
             Track::Pass => Fate::Pass,
             Track::Drop(reason) => Fate::Drop(reason),
             Track::Reopen => {
-                self.remove_if(&key, |_| true);
+                self.end(&key, EndCause::Reopened, |_| true);
                 self.miss(now, packet, Some((key, side)))
             }
             Track::ChallengeAck { seq, ack } => {
@@ -307,17 +316,26 @@ impl Worker {
         }
     }
 
-    fn remove_if(&self, key: &StateKey, dead: impl FnOnce(&State) -> bool) {
-        if self.gateway.table.remove_if(key, dead) {
+    /// Removes a state for which `dead` holds.
+    fn end(&self, key: &StateKey, cause: EndCause, dead: impl FnOnce(&State) -> bool) {
+        let mut ended = None;
+        let removed = self.gateway.table.remove_if(key, |state| {
+            let dead = dead(state);
+            ended = dead.then(|| state.clone());
+            dead
+        });
+        if let (true, Some(state)) = (removed, ended) {
             self.counters.removals.add(1);
+            self.gateway.ended(&state, cause);
         }
     }
 
     fn answer(&mut self, now: Timestamp, answer: Option<Vec<u8>>) -> Outcome {
-        let Some(packet) = answer else { return Outcome::Drop };
+        let rest = if self.emitted.is_empty() { Outcome::Drop } else { Outcome::Emit };
+        let Some(packet) = answer else { return rest };
         if !self.limit.take(now) {
             self.counters.replies_limited.add(1);
-            return Outcome::Drop;
+            return rest;
         }
         self.counters.replies.add(1);
         self.emitted.push(framed(&packet));

@@ -61,6 +61,11 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Returns that the policy at this place of the chain has failed.
+    pub fn failed(policy: u16) -> Self {
+        Self::of(Action::Failed, policy, 0, false)
+    }
+
     pub(crate) fn of(action: Action, policy: u16, tag: u16, log: bool) -> Self {
         Self {
             action,

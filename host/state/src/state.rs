@@ -211,6 +211,29 @@ impl State {
         }
     }
 
+    /// Whether its policy has yet to see payload before the verdict is final.
+    pub const fn is_inspected(&self) -> bool {
+        self.flags.has(Flags::INSPECTED)
+    }
+
+    /// Says whether its policy has yet to see payload. Of this gateway only: a state that is
+    /// exported does not tell.
+    pub const fn set_inspected(&mut self, inspected: bool) {
+        if inspected {
+            self.flags.0 |= Flags::INSPECTED;
+        } else {
+            self.flags.0 &= !Flags::INSPECTED;
+        }
+    }
+
+    /// Replaces policy, rule, tag and label by those of the final verdict.
+    pub const fn set_verdict(&mut self, policy: u16, rule: u16, tag: u16, label: u16) {
+        self.numbers.policy = policy;
+        self.numbers.rule = rule;
+        self.numbers.tag = tag;
+        self.numbers.label = label;
+    }
+
     /// Which set of timeouts it lives by.
     pub const fn timeout_set(&self) -> TimeoutSet {
         self.numbers.timeouts
@@ -300,7 +323,7 @@ fn first_peers(
     }
 }
 
-/// The flags of [`StateOptions`] and the initiator, in one byte.
+/// The flags of [`StateOptions`], the initiator, and whether payload is inspected, in one byte.
 #[derive(Clone, Copy, Debug)]
 struct Flags(u8);
 
@@ -309,6 +332,7 @@ impl Flags {
     const LOG: u8 = 0b0100;
     const INITIATOR_HI: u8 = 0b1000;
     const ALLOW_OPTIONS: u8 = 0b1_0000;
+    const INSPECTED: u8 = 0b10_0000;
 
     const fn new(options: &StateOptions, initiator: Side) -> Self {
         let mut flags = options.tracking as u8;

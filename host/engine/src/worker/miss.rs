@@ -35,6 +35,9 @@ impl Worker {
         );
         self.counters.decisions.add(1);
         let decision = self.runner.decide(now.at.as_nanos(), now.wall_s, &mut asked);
+        if matches!(decision.action, Action::Inspect { .. }) {
+            return self.begin_inspection(now, packet, keyed, (asked, decision), out_if);
+        }
         let fate = self.carry_out(now, packet, keyed, &decision, out_if);
         if decision.log {
             self.log(now, packet, &decision, out_if, matches!(fate, Fate::Pass));
@@ -42,7 +45,7 @@ impl Worker {
         fate
     }
 
-    fn carry_out(
+    pub(super) fn carry_out(
         &mut self,
         now: Now,
         packet: &Packet<'_>,
@@ -80,7 +83,7 @@ impl Worker {
         Fate::Answer(DropReason::Match, answer)
     }
 
-    fn pass(
+    pub(super) fn pass(
         &mut self,
         now: Now,
         parsed: &Parsed,
@@ -110,10 +113,11 @@ impl Worker {
             allow_options: decision.allow_options,
         };
         let id = self.gateway.state_id();
-        let state = match State::create(id, now.at, key, side, parsed, options) {
+        let mut state = match State::create(id, now.at, key, side, parsed, options) {
             Ok(state) => state,
             Err(reason) => return Fate::Drop(reason),
         };
+        state.set_inspected(matches!(decision.action, Action::Inspect { .. }));
         match self.gateway.table.insert(state) {
             Ok(()) => {
                 self.counters.inserts.add(1);
@@ -124,14 +128,14 @@ impl Worker {
             Err(InsertError::Exists) => match self.look_up(now.at, &key, side, parsed) {
                 Some(Found::Tracked(evergate_state::Track::Pass)) => Fate::Pass,
                 Some(Found::OptionsRefused) => Fate::Drop(DropReason::IpOption),
-                Some(Found::Tracked(_) | Found::Expired) | None => {
+                Some(Found::Tracked(_) | Found::Expired | Found::Inspected) | None => {
                     Fate::Drop(DropReason::StateInsert)
                 }
             },
         }
     }
 
-    fn log(
+    pub(super) fn log(
         &mut self,
         now: Now,
         packet: &Packet<'_>,

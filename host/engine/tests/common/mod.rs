@@ -96,7 +96,7 @@ impl Net {
         self.swap_text(&constant(word));
     }
 
-    fn swap_text(&mut self, text: &str) {
+    pub(crate) fn swap_text(&mut self, text: &str) {
         let tables = Arc::new(Tables::new(TableLimits::default()));
         let names = ["self", "lan", "wan"].map(str::to_owned).to_vec();
         let environment = Arc::new(Environment::new(tables, names, 1));

@@ -385,3 +385,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_final_verdict_of_an_inspected_state_replaces_the_first() {
+    let mut state = begin(seconds(T0), &lo(SYN, 100, 0), Tracking::Strict);
+    let first = state.options();
+    assert!(!state.is_inspected());
+    state.set_inspected(true);
+    assert!(state.is_inspected());
+    assert_eq!(state.options(), first, "nothing else has changed");
+    assert_eq!(state.initiator(), Side::Lo);
+    state.set_inspected(false);
+    state.set_verdict(1, 2, 3, 4);
+    assert!(!state.is_inspected());
+    let expected = StateOptions { policy: 1, rule: 2, tag: 3, label: 4, ..first };
+    assert_eq!(state.options(), expected);
+}
