@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("evergate-wire", &[]),
     ("evergate-state", &["evergate-wire"]),
     ("evergate-carp", &["evergate-wire"]),
+    ("evergate-node", &["evergate-wire", "evergate-carp"]),
     ("evergate-table", &["evergate-wire", "evergate-state"]),
     ("evergate-sync-transport", &["evergate-wire"]),
     ("evergate-sync-quic", &["evergate-sync-transport"]),
@@ -22,6 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("evergate-guest", &["evergate-abi"]),
     ("evergate-home", &["evergate-guest"]),
     ("evergate-strict-web", &["evergate-guest"]),
+    ("evergate-tls-sni", &["evergate-guest"]),
+    ("evergate-dns-filter", &["evergate-guest"]),
     ("evergate-policy", &["evergate-abi"]),
     (
         "evergate-engine",
@@ -38,11 +41,16 @@ const ARROWS: &[(&str, &[&str])] = &[
             "evergate-abi",
             "evergate-policy",
             "evergate-engine",
+            "evergate-carp",
+            "evergate-node",
             "evergate-io",
             "evergate-lab",
         ],
     ),
-    ("evergate-e2e", &["evergate", "evergate-io", "evergate-lab", "evergate-wire"]),
+    (
+        "evergate-e2e",
+        &["evergate", "evergate-carp", "evergate-io", "evergate-lab", "evergate-wire"],
+    ),
 ];
 
 /// Packages that bring IO, threads, clocks or a compiler and the only crates that may use them.
@@ -63,7 +71,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
 
 /// Crates that do no IO and read no clock.
 const PURE: &[&str] =
-    &["host/wire", "host/state", "host/carp", "host/engine", "guest-sdk/abi", "sync/transport"];
+    &["host/wire", "host/state", "host/carp", "host/node", "host/engine", "guest-sdk/abi", "sync/transport"];
 
 /// What a pure crate's source never says, tests apart.
 const IMPURE_WORDS: &[&str] = &[

@@ -7,8 +7,10 @@
 //! - [`divert`]: the routing that brings traffic into the tuns, and takes it back.
 //! - [`netlink`]: links, addresses, routes, rules and neighbours, synchronously.
 //! - [`netns`], [`sysctl`]: network namespaces and their settings.
-//! - [`packet_socket`]: raw ethernet frames in batches.
-//! - [`stop`], [`clock`], [`process`]: ending threads, telling time, ending processes.
+//! - [`packet_socket`]: raw ethernet frames in batches; [`raw_socket`]: whole IP packets of one
+//!   protocol.
+//! - [`stop`], [`wait`], [`clock`], [`realtime`]: ending, waking and hurrying threads, telling time.
+//! - [`process`]: ending processes.
 
 pub mod clock;
 pub mod divert;
@@ -16,6 +18,9 @@ pub mod netlink;
 pub mod netns;
 pub mod packet_socket;
 pub mod process;
+pub mod raw_socket;
+pub mod realtime;
 pub mod stop;
 pub mod sysctl;
 pub mod tun;
+pub mod wait;

@@ -22,11 +22,13 @@
 //! # }
 //! ```
 
+mod bridge;
 mod error;
 mod gateway;
 mod host;
 mod process;
 
+pub use bridge::Bridge;
 pub use error::LabError;
 pub use gateway::{Forwarding, Gateway};
 pub use host::Host;

@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope,
+};
 
 use super::{Family, Netlink, NetlinkError, SCOPE_UNIVERSE};
 
@@ -27,6 +29,8 @@ pub struct Address {
     pub tentative: bool,
     /// No longer to be chosen for new connections.
     pub deprecated: bool,
+    /// Who added it (`IFA_PROTO`); 0 where nobody said, and on kernels before 5.18.
+    pub protocol: u8,
 }
 
 /// How an address is to be added.
@@ -36,11 +40,13 @@ pub struct AddressOptions {
     pub scope: u8,
     /// Whether to skip duplicate address detection (IPv6), so that it is usable at once.
     pub no_dad: bool,
+    /// Who adds it (`IFA_PROTO`), 0 for nobody in particular; old kernels do not keep it.
+    pub protocol: u8,
 }
 
 impl Default for AddressOptions {
     fn default() -> Self {
-        Self { scope: SCOPE_UNIVERSE, no_dad: true }
+        Self { scope: SCOPE_UNIVERSE, no_dad: true, protocol: 0 }
     }
 }
 
@@ -80,6 +86,10 @@ impl Netlink {
         if address.is_ipv6() && options.no_dad {
             message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
         }
+        if options.protocol != 0 {
+            let protocol = AddressProtocol::from(options.protocol);
+            message.attributes.push(AddressAttribute::Protocol(protocol));
+        }
         self.change(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL, || {
             format!("adding address {address}/{prefix} to device {index}")
         })
@@ -113,13 +123,14 @@ fn encode(index: u32, address: IpAddr, prefix: u8) -> AddressMessage {
 
 fn decode(message: AddressMessage) -> Option<Address> {
     let mut flags = AddressFlags::from_bits_retain(message.header.flags.bits().into());
-    let (mut local, mut remote, mut broadcast) = (None, None, None);
+    let (mut local, mut remote, mut broadcast, mut protocol) = (None, None, None, 0);
     for attribute in message.attributes {
         match attribute {
             AddressAttribute::Local(address) => local = Some(address),
             AddressAttribute::Address(address) => remote = Some(address),
             AddressAttribute::Broadcast(address) => broadcast = Some(address),
             AddressAttribute::Flags(all) => flags = all,
+            AddressAttribute::Protocol(number) => protocol = number.into(),
             _ => {}
         }
     }
@@ -133,5 +144,6 @@ fn decode(message: AddressMessage) -> Option<Address> {
         secondary: flags.contains(AddressFlags::Secondary),
         tentative: flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
         deprecated: flags.contains(AddressFlags::Deprecated),
+        protocol,
     })
 }

@@ -169,6 +169,30 @@ impl Netlink {
         })
     }
 
+    /// Makes a bridge, a switch in software; it is down at first and has no ports.
+    ///
+    /// # Errors
+    /// Fails where the name is taken or without the right to make devices.
+    pub fn add_bridge(&mut self, name: &str) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+        ];
+        let message = RouteNetlinkMessage::NewLink(message);
+        self.change(message, NLM_F_CREATE | NLM_F_EXCL, || format!("making the bridge {name}"))
+    }
+
+    /// Makes a device a port of a bridge.
+    ///
+    /// # Errors
+    /// Fails without either of them, or the right to change them.
+    pub fn add_port(&mut self, bridge: u32, index: u32) -> Result<(), NetlinkError> {
+        let mut message = by_index(index);
+        message.attributes.push(LinkAttribute::Controller(bridge));
+        self.set_link(message, || format!("making device {index} a port of bridge {bridge}"))
+    }
+
     fn set_link(
         &mut self,
         message: LinkMessage,

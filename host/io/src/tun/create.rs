@@ -261,7 +261,7 @@ fn set_up_v4(netlink: &mut Netlink, name: &str, index: u32) -> Result<(), TunErr
     let own = if for_all == "1" { "2" } else { "0" };
     sysctl::write(&format!("ipv4/conf/{name}/rp_filter"), own)?;
     if for_all != "0" {
-        let options = AddressOptions { scope: SCOPE_HOST, no_dad: true };
+        let options = AddressOptions { scope: SCOPE_HOST, ..AddressOptions::default() };
         netlink.add_address(index, IpAddr::V4(DUMMY_ADDRESS), 32, options)?;
     }
     sysctl::write(&format!("ipv4/conf/{name}/accept_local"), "1")?;

@@ -36,6 +36,7 @@ fn own(index: u32, address: &str, prefix: u8) -> Address {
         secondary: false,
         tentative: false,
         deprecated: false,
+        protocol: 0,
     }
 }
 
