@@ -2,6 +2,7 @@
 //! the routes that lead traffic into the tuns.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -52,6 +53,7 @@ pub(super) fn lead_in(
     divert: DivertConfig,
     stop: Stop,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    let reserve = reserve_descriptors().context("keeping descriptors in reserve")?;
     let monitor = Monitor::open()?;
     let mut netlink = Netlink::open()?;
     // After the monitor is open, so that no change falls between.
@@ -62,10 +64,18 @@ pub(super) fn lead_in(
         .name("routes".into())
         .spawn(move || {
             follower.follow(&stop);
+            drop(reserve);
             follower.divert.tear_down().context("taking the routes into the tuns back")?;
             Ok(())
         })
         .context("following routes")
+}
+
+/// Descriptors that taking the way back needs for settings and the state file: a gateway that
+/// has run out of them must still be able to stop.
+fn reserve_descriptors() -> std::io::Result<[File; 4]> {
+    let open = || File::open("/dev/null");
+    Ok([open()?, open()?, open()?, open()?])
 }
 
 struct Follower {
