@@ -29,6 +29,7 @@
 /* Flags of a verdict word. */
 #define EG_LOG 1
 #define EG_ALLOW_OPTIONS 2
+#define EG_EACH 4
 
 /* Values of eg_verdict.keep. */
 #define EG_KEEP_STATE 0

@@ -61,6 +61,7 @@ fn write_constants(out: &mut dyn Write) -> Result {
     out.write_str("\n/* Flags of a verdict word. */\n")?;
     write_define(out, "EG_", "log", word_flags::LOG.into())?;
     write_define(out, "EG_", "allow-options", word_flags::ALLOW_OPTIONS.into())?;
+    write_define(out, "EG_", "each", word_flags::EACH.into())?;
     out.write_str("\n/* Values of eg_verdict.keep. */\n")?;
     for keep in Keep::ALL {
         write_define(out, "EG_KEEP_", keep.name(), keep as u32)?;

@@ -19,8 +19,10 @@ pub mod word_flags {
     pub const LOG: u8 = 1;
     /// Let the packet pass although it carries IP options (pf's `allow-opts`).
     pub const ALLOW_OPTIONS: u8 = 2;
+    /// Decide each further packet of the sender too, unless it is TCP.
+    pub const EACH: u8 = 4;
     /// All bits that have a meaning.
-    pub const ALL: u8 = LOG | ALLOW_OPTIONS;
+    pub const ALL: u8 = LOG | ALLOW_OPTIONS | EACH;
 }
 
 /// Bits of the record's field `fields`: which of its values are set although they may be zero.
@@ -275,6 +277,8 @@ pub struct Verdict {
     pub log: bool,
     /// Whether IP options may pass.
     pub allow_options: bool,
+    /// Whether each further packet of the sender is decided too; not of TCP.
+    pub each: bool,
     /// The number of the rule that decided.
     pub rule: u16,
     /// How the connection is remembered.
@@ -299,6 +303,7 @@ impl Verdict {
             action,
             log: false,
             allow_options: false,
+            each: false,
             rule: 0,
             keep: Keep::State,
             icmp_code: None,
@@ -328,6 +333,9 @@ impl Verdict {
         if self.allow_options {
             flags |= word_flags::ALLOW_OPTIONS;
         }
+        if self.each {
+            flags |= word_flags::EACH;
+        }
         VerdictWord { action: self.action, flags, rule: self.rule, record }.encode()
     }
 
@@ -355,6 +363,7 @@ impl Verdict {
         let mut verdict = Self::new(word.action);
         verdict.log = word.flags & word_flags::LOG != 0;
         verdict.allow_options = word.flags & word_flags::ALLOW_OPTIONS != 0;
+        verdict.each = word.flags & word_flags::EACH != 0;
         verdict.rule = word.rule;
         verdict
     }

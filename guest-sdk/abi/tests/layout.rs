@@ -76,7 +76,7 @@ fn a_verdict_word_has_its_documented_bits() {
     let word = VerdictWord { action: Action::Block, flags: 1, rule: 0x1234, record: 0x100 };
     assert_eq!(word.encode(), 0x0000_0100_1234_0102);
     assert_eq!(VerdictWord::decode(6), Err(BadVerdict::Action(6)));
-    assert_eq!(VerdictWord::decode(0x0401), Err(BadVerdict::Flags(4)));
+    assert_eq!(VerdictWord::decode(0x0801), Err(BadVerdict::Flags(8)));
     assert_eq!(VerdictWord::decode(0x4_0000_0001), Err(BadVerdict::RecordAddress(4)));
 }
 
@@ -149,7 +149,7 @@ fn a_payload_buffer_is_an_address_and_a_capacity() {
 fn any_verdict() -> impl Strategy<Value = Verdict> {
     let timeout = 0..=TIMEOUT_MAX_S;
     (
-        (0u8..6, any::<bool>(), any::<bool>(), any::<u16>()),
+        (0u8..6, any::<[bool; 3]>(), any::<u16>()),
         (0u8..4, any::<Option<u8>>(), any::<u16>(), any::<u16>(), 0..=INSPECT_MAX),
         [
             timeout.clone(),
@@ -161,11 +161,16 @@ fn any_verdict() -> impl Strategy<Value = Verdict> {
         ],
     )
         .prop_map(
-            |((action, log, allow_options, rule), (keep, icmp_code, tag, label, inspect), t)| {
+            |(
+                (action, [log, allow_options, each], rule),
+                (keep, icmp_code, tag, label, inspect),
+                t,
+            )| {
                 Verdict {
                     action: Action::from_u8(action).expect("in range"),
                     log,
                     allow_options,
+                    each,
                     rule,
                     keep: Keep::from_u8(keep).expect("in range"),
                     icmp_code,

@@ -31,6 +31,7 @@
 
 mod handles;
 mod hooks;
+mod names;
 mod packet;
 mod sets;
 mod setup;
@@ -50,6 +51,7 @@ use testing::host;
 pub use evergate_abi::{Action, Direction, EndCause, Ended, Keep, LogLevel, TimeoutOverrides};
 pub use handles::{Counter, Label, Meter, Table, Tag, log, monotonic_ns, random, wall_s};
 pub use hooks::{Inspect, Lifecycle, Save, StateEnd, Tick};
+pub use names::HostNames;
 pub use packet::{Packet, icmp, icmp6, proto};
 pub use sets::{Addresses, Interfaces, Ports};
 pub use setup::{Refused, Setup, Text};

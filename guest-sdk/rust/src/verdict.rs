@@ -80,6 +80,12 @@ impl Verdict {
         self
     }
 
+    /// Has each further packet of the same sender decided too, as the first was; not of TCP.
+    pub const fn each(mut self) -> Self {
+        self.0.each = true;
+        self
+    }
+
     /// Says how the connection is remembered.
     pub const fn keep(mut self, keep: Keep) -> Self {
         self.0.keep = keep;

@@ -252,7 +252,7 @@ impl Worker {
                 return Found::OptionsRefused;
             }
             let track = state.track(now, side, parsed);
-            if state.is_inspected() && matches!(track, Track::Pass) {
+            if state.is_inspected() && side == state.initiator() && matches!(track, Track::Pass) {
                 return Found::Inspected;
             }
             Found::Tracked(track)

@@ -247,3 +247,16 @@ fn a_module_that_takes_over_goes_on_with_connections_under_inspection() {
     net.gateway.table().page(Default::default(), usize::MAX, &mut |s| rules.push(s.options().rule));
     assert_eq!(rules, [8]);
 }
+
+#[test]
+fn each_datagram_of_a_state_is_decided_where_the_policy_wants_so() {
+    let mut net = Net::with_text(&BY_FIRST_BYTE.replace("0x70001", "0x70401"));
+    let (from, to) = (server(53), client(5_000));
+    let answer = PacketBuilder::ipv4(from.0, to.0, 63).udp(from.1, to.1);
+    assert_eq!(net.lan(&mut udp(b"GOOD")), Outcome::Forward);
+    assert_eq!(net.wan(&mut frame(answer, b"BAD!")), Outcome::Forward, "answers pass");
+    assert_eq!(net.lan(&mut udp(b"BAD!")), Outcome::Drop);
+    assert_eq!(net.lan(&mut udp(b"GOOD")), Outcome::Forward);
+    assert_eq!(net.gateway.table().len(), 1, "it is one state");
+    assert_eq!(net.totals().0.decisions, 3);
+}

@@ -1,9 +1,11 @@
 //! The policies that come with Evergate.
 
 /// Name and module of each.
-const POLICIES: [(&str, &[u8]); 2] = [
+const POLICIES: [(&str, &[u8]); 4] = [
     ("home", include_bytes!("../../../policies/home/home.wasm")),
     ("strict-web", include_bytes!("../../../policies/strict-web/strict-web.wasm")),
+    ("tls-sni", include_bytes!("../../../policies/tls-sni/tls-sni.wasm")),
+    ("dns-filter", include_bytes!("../../../policies/dns-filter/dns-filter.wasm")),
 ];
 
 /// The module of a built-in policy.

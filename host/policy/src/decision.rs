@@ -58,6 +58,9 @@ pub struct Decision {
     pub timeouts: Option<TimeoutOverrides>,
     /// Whether IP options may pass.
     pub allow_options: bool,
+    /// Whether a policy of the chain asked that each further packet of the sender is decided too;
+    /// not of TCP.
+    pub each: bool,
 }
 
 impl Decision {
@@ -77,6 +80,7 @@ impl Decision {
             log,
             timeouts: None,
             allow_options: false,
+            each: false,
         }
     }
 
@@ -105,6 +109,7 @@ impl Decision {
             log,
             timeouts,
             allow_options: verdict.allow_options,
+            each: verdict.each,
         })
     }
 }

@@ -53,7 +53,7 @@ impl Runner {
             self.refresh();
         }
         let moment = Moment { now_ns, wall_s };
-        let mut log = false;
+        let (mut log, mut each) = (false, false);
         let mut index = 0;
         for slot in &mut self.slots {
             let verdict = match slot.decide(moment, request) {
@@ -64,12 +64,13 @@ impl Runner {
                 request.tag = verdict.tag;
             }
             log |= verdict.log;
+            each |= verdict.each;
             if let Some(decision) = Decision::from_verdict(&verdict, index, request.tag, log) {
-                return decision;
+                return Decision { each, ..decision };
             }
             index += 1;
         }
-        Decision::of(Action::Default, index, request.tag, log)
+        Decision { each, ..Decision::of(Action::Default, index, request.tag, log) }
     }
 
     /// Asks the chain again about a packet whose policy, at this place of the chain, wanted to see
@@ -90,7 +91,7 @@ impl Runner {
             self.refresh();
         }
         let moment = Moment { now_ns, wall_s };
-        let mut log = false;
+        let (mut log, mut each) = (false, false);
         let mut index = policy;
         for slot in self.slots.iter_mut().skip(usize::from(policy)) {
             let mut verdict = match index == policy {
@@ -102,6 +103,7 @@ impl Runner {
                 && first.action == evergate_abi::Action::Inspect
             {
                 log |= first.log;
+                each |= first.each;
                 verdict = slot.inspect(moment, request, payload);
             }
             let Some(verdict) = verdict else {
@@ -111,12 +113,13 @@ impl Runner {
                 request.tag = verdict.tag;
             }
             log |= verdict.log;
+            each |= verdict.each;
             if let Some(decision) = Decision::from_verdict(&verdict, index, request.tag, log) {
-                return decision;
+                return Decision { each, ..decision };
             }
             index += 1;
         }
-        Decision::of(Action::Default, index, request.tag, log)
+        Decision { each, ..Decision::of(Action::Default, index, request.tag, log) }
     }
 
     /// Takes the chain in force; instances of policies that stay are kept.

@@ -57,6 +57,7 @@ fn every_part_of_a_verdict_reaches_the_decision() {
         action: evergate_abi::Action::ReturnIcmp,
         log: true,
         allow_options: true,
+        each: true,
         rule: 77,
         keep: Keep::Loose,
         icmp_code: Some(13),
@@ -74,8 +75,8 @@ fn every_part_of_a_verdict_reaches_the_decision() {
         (77, Keep::Loose, 2, 1)
     );
     assert_eq!(
-        (decision.log, decision.allow_options, decision.timeouts),
-        (true, true, Some(timeouts))
+        (decision.log, decision.allow_options, decision.each, decision.timeouts),
+        (true, true, true, Some(timeouts))
     );
     assert_eq!(request.tag, 2);
 }

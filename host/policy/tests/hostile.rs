@@ -148,7 +148,7 @@ fn a_wild_verdict_record_is_a_bad_verdict() {
         assert!(matches!(failure, Failure::BadVerdict(_)), "{failure}");
         assert!(failure.to_string().contains(reason), "{failure}");
     }
-    for (word, reason) in [(6, "there is no action 6"), (0x0400, "unknown verdict flags")] {
+    for (word, reason) in [(6, "there is no action 6"), (0x0800, "unknown verdict flags")] {
         assert!(contained(says(word)).to_string().contains(reason));
     }
     let tag = r#"(data (i32.const 64) "\40\00\00\00\00\00\07\00")"#;

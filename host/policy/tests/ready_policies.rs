@@ -72,6 +72,7 @@ fn expected(verdict: Verdict) -> Decision {
         log: verdict.log,
         timeouts,
         allow_options: verdict.allow_options,
+        each: verdict.each,
     }
 }
 

@@ -9,7 +9,7 @@ mod packet;
 
 pub use evergate_abi::Request;
 
-use crate::{Packet, Policy, Refused, Setup, Verdict};
+use crate::{Inspect, Packet, Policy, Refused, Setup, Verdict};
 
 pub use packet::{forwarded, from_gateway, icmp, icmp6, tcp, to_gateway, udp};
 
@@ -59,6 +59,23 @@ pub struct Suite {
 pub fn start<P: Policy>(suite: &Suite) -> Result<P, Refused> {
     host::install(suite);
     P::init(&Setup::new())
+}
+
+/// Makes the suite's gateway this thread's.
+pub fn install(suite: &Suite) {
+    host::install(suite);
+}
+
+/// Asks the policy about one packet and the beginning of its payload; `end` when there is no more.
+pub fn inspect<P: Inspect>(
+    policy: &mut P,
+    request: &Request,
+    payload: &[u8],
+    end: bool,
+) -> Verdict {
+    let flag = if end { evergate_abi::flags::PAYLOAD_END } else { 0 };
+    let request = Request { flags: request.flags | flag, ..*request };
+    policy.inspect(&Packet::new(&request.encode()), payload)
 }
 
 /// Asks the policy about one packet.

@@ -96,13 +96,13 @@ impl Worker {
         key: StateKey,
         side: Side,
     ) -> Fate {
+        let L4::Tcp(tcp) = packet.parsed.l4 else { return self.decide_again(now, packet) };
         let gateway = Arc::clone(&self.gateway);
         let Some((id, inspection)) = gateway.inspections.find(&key) else {
             // Its inspection is about to begin, or the state about to go.
             return self.withheld(DropReason::Policy);
         };
         let mut inspection = lock(&inspection);
-        let L4::Tcp(tcp) = packet.parsed.l4 else { return Fate::Pass };
         if side != inspection.from || inspection.over || tcp.flags.contains(TcpFlags::RST) {
             return Fate::Pass;
         }
@@ -127,6 +127,20 @@ impl Worker {
                 )
             }
         }
+    }
+
+    /// A further packet of a state whose policies want to decide each.
+    fn decide_again(&mut self, now: Now, packet: &Packet<'_>) -> Fate {
+        let (request, mut decision, out_if) = self.ask_chain(now, packet);
+        if matches!(decision.action, Action::Inspect { .. }) {
+            decision.keep = Keep::None;
+            return self.inspect_whole(now, packet, None, (request, decision), out_if);
+        }
+        let fate = self.carry_out(now, packet, None, &decision, out_if);
+        if decision.log {
+            self.log(now, packet, &decision, out_if, matches!(fate, Fate::Pass));
+        }
+        fate
     }
 
     /// Shows the policies what was collected, as much as they want, until they decide or want
@@ -264,6 +278,7 @@ fn merged(asked: &Decision, decided: Decision) -> Decision {
         log: decided.log || asked.log,
         timeouts: decided.timeouts.or(asked.timeouts),
         allow_options: decided.allow_options || asked.allow_options,
+        each: decided.each || asked.each,
         ..decided
     }
 }

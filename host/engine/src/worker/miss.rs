@@ -1,11 +1,11 @@
 //! A packet of no known state: the policies decide, and what passes makes a state.
 
-use evergate_abi::Keep;
+use evergate_abi::{Keep, Request};
 use evergate_policy::{Action, Decision};
 use evergate_state::{Side, State, StateKey, StateOptions, TimeoutSet, Tracking};
 use evergate_table::InsertError;
 use evergate_wire::build::{self, IcmpErrorKind};
-use evergate_wire::{DropReason, IpOptions, Parsed, VnetHdr};
+use evergate_wire::{DropReason, IpOptions, L4, Parsed, VnetHdr};
 
 use super::{Fate, Found, LOG_MAX, LogEvent, Now, Packet, Worker};
 use crate::IfId;
@@ -20,6 +20,19 @@ impl Worker {
         packet: &Packet<'_>,
         keyed: Option<(StateKey, Side)>,
     ) -> Fate {
+        let (asked, decision, out_if) = self.ask_chain(now, packet);
+        if matches!(decision.action, Action::Inspect { .. }) {
+            return self.begin_inspection(now, packet, keyed, (asked, decision), out_if);
+        }
+        let fate = self.carry_out(now, packet, keyed, &decision, out_if);
+        if decision.log {
+            self.log(now, packet, &decision, out_if, matches!(fate, Fate::Pass));
+        }
+        fate
+    }
+
+    /// Asks the policies by the packet's headers.
+    pub(super) fn ask_chain(&mut self, now: Now, packet: &Packet<'_>) -> (Request, Decision, IfId) {
         let egress = self.gateway.fib.load().egress(packet.parsed.dst);
         let out_if = egress.interface();
         let mut asked = request::build(
@@ -35,14 +48,7 @@ impl Worker {
         );
         self.counters.decisions.add(1);
         let decision = self.runner.decide(now.at.as_nanos(), now.wall_s, &mut asked);
-        if matches!(decision.action, Action::Inspect { .. }) {
-            return self.begin_inspection(now, packet, keyed, (asked, decision), out_if);
-        }
-        let fate = self.carry_out(now, packet, keyed, &decision, out_if);
-        if decision.log {
-            self.log(now, packet, &decision, out_if, matches!(fate, Fate::Pass));
-        }
-        fate
+        (asked, decision, out_if)
     }
 
     pub(super) fn carry_out(
@@ -117,7 +123,11 @@ impl Worker {
             Ok(state) => state,
             Err(reason) => return Fate::Drop(reason),
         };
-        state.set_inspected(matches!(decision.action, Action::Inspect { .. }));
+        let asked = match parsed.l4 {
+            L4::Tcp(_) => matches!(decision.action, Action::Inspect { .. }),
+            L4::Udp(_) | L4::Icmp(_) | L4::Other | L4::Fragment => decision.each,
+        };
+        state.set_inspected(asked);
         match self.gateway.table.insert(state) {
             Ok(()) => {
                 self.counters.inserts.add(1);
