@@ -56,6 +56,8 @@ pub enum Outcome {
     Full,
     /// The removal was not carried out: the state lives.
     Survived,
+    /// The removal was carried out, on a state of another name than it gave.
+    RemovedOther,
     /// The facts contradict each other or what is held.
     Refused,
 }
@@ -189,7 +191,7 @@ pub enum Operation {
     /// Merge news of the ends ([`Held::progress`](crate::Held::progress)).
     Progress(Progress),
     /// Remove a state if it is gone by this
-    /// ([`Held::is_gone_by`](crate::Held::is_gone_by)).
+    /// ([`Held::remove_by`](crate::Held::remove_by)).
     Delete(Delete),
     /// Remove all states of a creator up to an id.
     Clear(Clear),

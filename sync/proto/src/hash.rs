@@ -50,9 +50,9 @@ pub(crate) fn identity_hash(key_hash: u64, id: StateId) -> u64 {
     finish(finish(key_hash ^ id.id) ^ u64::from(id.creator))
 }
 
-/// The name of a state in 32 bits, to tell it from others with its key.
-pub(crate) const fn tag(id: StateId) -> u32 {
-    (finish(id.id ^ (id.creator as u64) << 32 ^ id.creator as u64) >> 32) as u32
+/// The name and revision of a state in 32 bits, to tell it from others with its key.
+pub(crate) const fn tag(id: StateId, revision: u16) -> u32 {
+    (finish(finish(id.id ^ (id.creator as u64) << 32) ^ revision as u64) >> 32) as u32
 }
 
 #[cfg(test)]
@@ -70,6 +70,8 @@ mod tests {
         let key = StateKey { addr, port: [1024, 443], proto: 6, af: Af::V4 };
         let id = StateId { id: 1 << 40, creator: 7 };
         let hash = key_hash(&key);
-        assert_eq!((hash, identity_hash(hash, id), tag(id)), (0, 0, 0),);
+        assert_eq!(hash, 0xf638_34f5_8dac_bdfe);
+        assert_eq!(identity_hash(hash, id), 0x74ac_ca69_6fc5_6fde);
+        assert_eq!(tag(id, 3), 0x8d2a_b080);
     }
 }

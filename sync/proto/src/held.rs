@@ -3,8 +3,8 @@
 //! Whoever keeps the table calls these under the state's lock, with the operations
 //! that the machine gave, and tells the machine of results that are worth telling.
 
-use evergate_state::{ImportError, Merge, State};
-use evergate_wire::Timestamp;
+use evergate_state::{ImportError, Merge, Side, State, TcpState, Track};
+use evergate_wire::{Parsed, Timestamp};
 
 use crate::event::Outcome;
 use crate::ownership::Ownership;
@@ -18,6 +18,9 @@ pub struct Held {
     pub state: State,
     /// Who owns it.
     pub claim: Claim,
+    /// How often a misfit in the handshake has made an end unseen again: the only
+    /// way back that there is, so it is counted, and the greater count holds.
+    pub revision: u16,
     /// What newer peers have said of it.
     pub extra: Option<Name>,
 }
@@ -25,7 +28,22 @@ pub struct Held {
 impl Held {
     /// A state that this node has created.
     pub const fn own(state: State, ownership: &Ownership) -> Self {
-        Self { state, claim: ownership.own(), extra: None }
+        Self { state, claim: ownership.own(), revision: 0, extra: None }
+    }
+
+    /// Judges a packet ([`State::track`]). If `revision` has changed, the state is to
+    /// be told whole ([`Pace::Full`](crate::Pace::Full)), though the packet does not
+    /// pass.
+    pub fn track(&mut self, now: Timestamp, side: Side, packet: &Parsed) -> Track {
+        let is_seen = |state: &State| {
+            state.tcp_peer(side).is_some_and(|peer| peer.state != TcpState::Closed)
+        };
+        let was_seen = is_seen(&self.state);
+        let track = self.state.track(now, side, packet);
+        if track != Track::Pass && was_seen && !is_seen(&self.state) {
+            self.revision = self.revision.saturating_add(1);
+        }
+        track
     }
 
     /// A state that a peer tells of and that is not held yet.
@@ -35,17 +53,23 @@ impl Held {
     /// [`Upsert`](crate::Upsert).
     pub fn begin(record: &Record, now: Timestamp) -> Result<Self, ImportError> {
         let state = State::import(&record.state, now)?;
-        Ok(Self { state, claim: record.claim, extra: record.extra.clone() })
+        let Record { claim, revision, .. } = *record;
+        Ok(Self { state, claim, revision, extra: record.extra.clone() })
     }
 
     /// The record of now.
     pub fn record(&self, now: Timestamp) -> Record {
-        Record { state: self.state.export(now), claim: self.claim, extra: self.extra.clone() }
+        Record {
+            state: self.state.export(now),
+            claim: self.claim,
+            revision: self.revision,
+            extra: self.extra.clone(),
+        }
     }
 
     /// Merges a record with this state's key.
     pub fn merge(&mut self, record: &Record, now: Timestamp) -> Outcome {
-        let Ok(merge) = self.state.merge(&record.state, now) else { return Outcome::Refused };
+        let Ok(merge) = self.merge_state(record, now) else { return Outcome::Refused };
         let extra = if record.extra > self.extra { &record.extra } else { &self.extra };
         let (claim, extra) = (self.claim.max(record.claim), extra.clone());
         let learned = claim != self.claim || extra != self.extra;
@@ -54,23 +78,47 @@ impl Held {
         outcome(Merge { learned: merge.learned || learned, stale: merge.stale || stale })
     }
 
+    fn merge_state(&mut self, record: &Record, now: Timestamp) -> Result<Merge, ImportError> {
+        let (own_id, other_id) = (self.state.id(), record.state.id);
+        let is_same = own_id == other_id;
+        if is_same && record.revision < self.revision {
+            return Ok(Merge { learned: false, stale: true });
+        }
+        if is_same && record.revision > self.revision {
+            self.state = State::import(&record.state, now)?;
+            self.revision = record.revision;
+            return Ok(Merge { learned: true, stale: false });
+        }
+        let merge = self.state.merge(&record.state, now)?;
+        if other_id > own_id {
+            self.revision = record.revision;
+        }
+        Ok(merge)
+    }
+
     /// Merges news of the ends.
     pub fn progress(&mut self, progress: &Progress, now: Timestamp) -> Outcome {
-        if !progress.is_of(self.state.id()) {
+        if !progress.is_of(self.state.id(), self.revision) {
             return Outcome::OtherName;
         }
         let merge = self.state.merge_ends(&progress.ends, progress.idle, now);
         merge.map_or(Outcome::Refused, outcome)
     }
 
-    /// Whether it is gone by this removal.
-    pub fn is_gone_by(&self, delete: &Delete, ownership: &Ownership, now: Timestamp) -> bool {
-        delete.covers(Life {
+    /// What a removal does: unless it is [`Outcome::Survived`] the state is to be
+    /// taken out of the table.
+    pub fn remove_by(&self, delete: &Delete, ownership: &Ownership, now: Timestamp) -> Outcome {
+        let is_gone = delete.covers(Life {
             id: self.state.id(),
             claim: ownership.effective(self.claim),
             age: now.since(self.state.created()),
             idle: now.since(self.state.last_seen()),
-        })
+        });
+        match (is_gone, self.state.id() == delete.id) {
+            (false, _) => Outcome::Survived,
+            (true, true) => Outcome::Taken,
+            (true, false) => Outcome::RemovedOther,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who owns which state, and therefore who lets it expire.
 //!
-//! Every record carries the claim under which it was last sent. A takeover raises
-//! the *floor*: a claim that overrules all claims of lesser epochs, those that are
+//! Every state carries the claim of whoever created it. A takeover raises the
+//! *floor*: a claim that overrules all claims of lesser epochs, those that are
 //! yet to be heard of included. So a million states change hands by one number.
 //! Floors join to the greatest.
 

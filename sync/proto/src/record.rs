@@ -63,6 +63,8 @@ pub struct Record {
     pub state: Exported,
     /// Who owns it.
     pub claim: Claim,
+    /// See [`Held::revision`](crate::Held::revision).
+    pub revision: u16,
     /// Fields that a newer peer has sent and that this version does not know, as
     /// they came: they are to be kept beside the state and handed on.
     pub extra: Option<Name>,
@@ -130,7 +132,7 @@ pub struct Upsert {
 pub struct Progress {
     /// The key.
     pub key: StateKey,
-    /// A hash of the state's name, see [`Progress::is_of`].
+    /// A hash of the state's name and revision, see [`Progress::is_of`].
     pub tag: u32,
     /// How long ago a packet refreshed it.
     pub idle: Duration,
@@ -139,9 +141,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Whether these are news of the state with this name.
-    pub const fn is_of(&self, id: StateId) -> bool {
-        self.tag == crate::hash::tag(id)
+    /// Whether these are news of the state with this name and revision.
+    pub const fn is_of(&self, id: StateId, revision: u16) -> bool {
+        self.tag == crate::hash::tag(id, revision)
     }
 }
 

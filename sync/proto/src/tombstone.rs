@@ -11,6 +11,7 @@ use evergate_state::{StateId, StateKey};
 use evergate_wire::Timestamp;
 
 use crate::hash::{Map, map};
+use crate::ownership::Ownership;
 use crate::record::{Claim, Delete, Record};
 
 /// How far apart two nodes' views of the last packet of a state may lie while both
@@ -32,15 +33,17 @@ pub(crate) struct Tombstone {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Life {
     pub(crate) id: StateId,
+    /// The claim that holds for it.
     pub(crate) claim: Claim,
     pub(crate) age: Duration,
     pub(crate) idle: Duration,
 }
 
 impl Life {
-    pub(crate) const fn of(record: &Record) -> Self {
+    pub(crate) const fn of(record: &Record, ownership: &Ownership) -> Self {
         let Record { state, claim, .. } = record;
-        Self { id: state.id, claim: *claim, age: state.age, idle: state.idle }
+        let claim = ownership.effective(*claim);
+        Self { id: state.id, claim, age: state.age, idle: state.idle }
     }
 }
 

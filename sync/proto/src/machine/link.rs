@@ -149,7 +149,14 @@ impl Machine {
         peer.kick(now);
         let resumable = peer.bulk.as_ref().is_some_and(|bulk| bulk.request == request);
         match mode {
-            BulkMode::Full => peer.bulk = Some(BulkOut::new(request, Some(0))),
+            BulkMode::Full => {
+                // What is gone is told too: a third node may not know of it yet, and
+                // tell the peer of states that this node saw the end of.
+                for key in self.stones.keys() {
+                    peer.queue.push(key, Pending::DELETE, now);
+                }
+                peer.bulk = Some(BulkOut::new(request, Some(0)));
+            }
             BulkMode::Delta => peer.bulk = Some(BulkOut::new(request, None)),
             BulkMode::Resume if resumable => {}
             BulkMode::Resume => {

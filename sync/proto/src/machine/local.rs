@@ -42,14 +42,18 @@ impl Machine {
             self.deferred.release(&delete.key, Released::Removed, actions);
         }
         self.bury(delete, now);
-        for peer in &mut self.peers {
-            // Whoever was not told of it need not be told that it is gone.
+        // If nobody was told of it, nobody need be told that it is gone. If one peer
+        // was, any may know of it from that one.
+        let is_untold = self.peers.iter().filter(|peer| peer.kept_for != 0).all(|peer| {
             let pending = peer.queue.get(&delete.key);
-            if pending.is_some_and(|pending| pending.want == Want::Insert && !pending.owes_delete) {
+            pending.is_some_and(|pending| pending.want == Want::Insert && !pending.owes_delete)
+        });
+        if is_untold {
+            for peer in &mut self.peers {
                 peer.queue.remove(&delete.key);
-            } else {
-                peer.push(&self.config, delete.key, Pending::DELETE, now, now);
             }
+        } else {
+            self.push_all(delete.key, Pending::DELETE, now, now);
         }
     }
 
@@ -149,6 +153,8 @@ impl Machine {
                 self.push_to(i, key, Pending::FULL, now);
                 self.request(i, key, now, actions);
             }
+            // Peers may have that other state, and not have heard of the removal.
+            Outcome::RemovedOther => self.push_all(key, Pending::DELETE, now, now),
             Outcome::NotHeld => self.deny((key, id), now),
             Outcome::Full => {
                 peer.counters.full += 1;

@@ -41,7 +41,7 @@ impl Machine {
         }
         peer.requests.close(&key);
         self.clock = self.clock.max(id.id);
-        if self.is_buried(&key, Life::of(&record), now) {
+        if self.is_buried(&key, Life::of(&record, &self.ownership), now) {
             return self.remind(i, key, now);
         }
         let cleared = self.clears.iter().find(|clear| clear.covers(id));
@@ -83,7 +83,7 @@ impl Machine {
         self.peers[i].counters.progress_in += 1;
         let key = progress.key;
         if let Some(delete) = self.stones.delete(&key, now)
-            && progress.is_of(delete.id)
+            && progress.is_of(delete.id, 0)
         {
             let claim = Claim::default();
             let life = Life { id: delete.id, claim, age: Duration::MAX, idle: progress.idle };
@@ -91,7 +91,7 @@ impl Machine {
                 return self.remind(i, key, now);
             }
         }
-        if self.deferred.id_of(&key).is_some_and(|id| progress.is_of(id)) {
+        if self.deferred.id_of(&key).is_some_and(|id| progress.is_of(id, 0)) {
             self.deferred.release(&key, Released::Known, actions);
         }
         self.apply(i, Operation::Progress(progress), actions);

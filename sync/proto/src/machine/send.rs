@@ -285,13 +285,11 @@ impl Machine {
         actions: &mut Actions,
     ) {
         let mut removal = self.stones.delete(&key, now);
-        let record = record.map(|mut record| {
-            record.claim = self.ownership.effective(record.claim);
-            record
-        });
         // It may have been read before it was removed.
-        let record = record
-            .filter(|record| !removal.is_some_and(|removal| removal.covers(Life::of(record))));
+        let record = record.filter(|record| {
+            let life = Life::of(record, &self.ownership);
+            !removal.is_some_and(|removal| removal.covers(life))
+        });
         if let Some(record) = &record
             && (!pending.owes_delete || removal.is_some_and(|r| r.id >= record.state.id))
         {
@@ -354,7 +352,7 @@ impl Peer {
         let state = &record.state;
         let message = Message::Progress(Progress {
             key: state.key,
-            tag: tag(state.id),
+            tag: tag(state.id, record.revision),
             idle: state.idle,
             ends: state.ends,
         });

@@ -232,7 +232,7 @@ pub(super) fn read_progress(body: &mut Reader<'_>) -> Result<Progress, Malformed
 }
 
 pub(super) fn write_told(out: &mut Vec<u8>, told: &Told) {
-    let Record { state, claim, extra } = &told.record;
+    let Record { state, claim, revision, extra } = &told.record;
     let options = &state.options;
     let flags = tcp_flag(&state.ends)
         | with(told.wants_ack, flag::WANTS_ACK)
@@ -243,6 +243,7 @@ pub(super) fn write_told(out: &mut Vec<u8>, told: &Told) {
     write_key(out, flags, &state.key);
     write_id(out, state.id);
     write_claim(out, *claim);
+    out.put_u16(*revision);
     out.put(&[options.tracking as u8, state.timeout as u8]);
     for number in [
         options.policy,
@@ -270,6 +271,7 @@ pub(super) fn read_told(body: &mut Reader<'_>, is_insert: bool) -> Result<Told, 
     let (flags, key) = read_key(body)?;
     let id = read_id(body)?;
     let claim = read_claim(body)?;
+    let revision = body.u16()?;
     let tracking = match body.u8()? {
         0 => Tracking::Strict,
         1 => Tracking::Loose,
@@ -298,7 +300,7 @@ pub(super) fn read_told(body: &mut Reader<'_>, is_insert: bool) -> Result<Told, 
     let state = Exported { key, id, initiator, ends, packets, bytes, age, idle, timeout, options };
     state.check().map_err(|_| Malformed::Facts)?;
     let told = Told {
-        record: Record { state, claim, extra: read_extra(*body)? },
+        record: Record { state, claim, revision, extra: read_extra(*body)? },
         is_insert,
         wants_ack: flags & flag::WANTS_ACK != 0,
         bulk: flags & flag::BULK != 0,
