@@ -13,6 +13,7 @@ use evergate_wire::Timestamp;
 use evergate_wire::fragment::{FragmentLimits, Reassembler};
 
 use crate::Fib;
+use crate::ended;
 use crate::inspection::{INSPECTIONS_MAX, Inspections};
 use crate::timeouts::{self, TimeoutSets};
 
@@ -108,9 +109,13 @@ impl Gateway {
     }
 
     /// To be told of every state that is gone from the table.
-    pub(crate) fn ended(&self, state: &State, _cause: EndCause) {
+    pub(crate) fn ended(&self, state: &State, cause: EndCause) {
         if state.is_inspected() {
             self.inspections.forget(state.key(), state.id());
+        }
+        let policy = state.options().policy;
+        if self.chain.wants_ends(policy) {
+            self.chain.state_ended(policy, ended::describe(state, cause));
         }
     }
 

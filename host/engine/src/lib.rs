@@ -6,6 +6,7 @@
 //! nothing and calls no policy.
 
 mod counters;
+mod ended;
 mod fib;
 mod gateway;
 mod inspection;

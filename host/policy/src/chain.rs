@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use evergate_abi::Ended;
+
+use crate::ends::Ends;
 use crate::policy::Policy;
 
 /// The most policies of a chain.
@@ -44,12 +47,15 @@ impl Chain {
 pub struct SharedChain {
     chain: ArcSwap<Chain>,
     generation: AtomicU64,
+    ends: Ends,
 }
 
 impl SharedChain {
     /// Creates it with a first chain.
     pub fn new(chain: Chain) -> Self {
-        Self { chain: ArcSwap::from_pointee(chain), generation: AtomicU64::new(0) }
+        let ends = Ends::default();
+        ends.set_wanted(chain.policies.iter().map(AsRef::as_ref));
+        Self { chain: ArcSwap::from_pointee(chain), generation: AtomicU64::new(0), ends }
     }
 
     /// Returns the chain in force.
@@ -59,8 +65,31 @@ impl SharedChain {
 
     /// Puts another chain in force; every decision begun afterwards is its.
     pub fn store(&self, chain: Chain) {
+        self.ends.set_wanted(chain.policies.iter().map(AsRef::as_ref));
         self.chain.store(Arc::new(chain));
         self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Tells whether the policy at this place of the chain wants to know of ended states.
+    pub fn wants_ends(&self, policy: u16) -> bool {
+        self.ends.is_wanted(policy)
+    }
+
+    /// Passes on to [`crate::Hooks`] that a state of the policy at this place has ended. Never
+    /// waits: what there is no room for is dropped and counted.
+    pub fn state_ended(&self, policy: u16, ended: Ended) {
+        if self.ends.is_wanted(policy) {
+            self.ends.push(policy, ended);
+        }
+    }
+
+    /// Returns how many ended states were dropped for want of room.
+    pub fn ends_dropped(&self) -> u64 {
+        self.ends.dropped()
+    }
+
+    pub(crate) fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// Returns a number that grows with every [`SharedChain::store`].

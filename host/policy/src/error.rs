@@ -35,6 +35,12 @@ pub enum Failure {
     /// Its payload record or buffer is outside its memory, misaligned or empty.
     #[error("its payload record at {0:#x} does not name a buffer in its memory")]
     PayloadAddress(u32),
+    /// Its buffer for ended states is outside its memory or misaligned.
+    #[error("its buffer for ended states at {0:#x} is not 96 bytes of its memory, aligned to 8")]
+    EndedAddress(u32),
+    /// What it saves, or where it wants it back, makes no sense.
+    #[error("{0}")]
+    Blob(String),
     /// `init` said no.
     #[error("init returned {code}{}", said(.message))]
     Init {

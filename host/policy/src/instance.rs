@@ -1,5 +1,6 @@
 //! One living instance of a policy: its store, its exports, and a call.
 
+mod hooks;
 mod payload;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,8 @@ pub(crate) struct Instance {
     address: usize,
     address_i32: i32,
     payload: Option<PayloadCall>,
+    /// Where ended states go.
+    ended: Option<usize>,
 }
 
 impl Instance {
@@ -77,7 +80,8 @@ impl Instance {
             Some(code) => return Err(Failure::Init { code, message }),
         }
         let payload = PayloadCall::find(&mut store, &instance, memory, limits.init_fuel)?;
-        Ok(Self { instance, store, memory, decide, address, address_i32, payload })
+        let ended = hooks::ended_buffer(&mut store, &instance, memory, limits.init_fuel)?;
+        Ok(Self { instance, store, memory, decide, address, address_i32, payload, ended })
     }
 
     /// Runs the module's own test, if it has one.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use evergate_abi::export;
 use wasmtime::{Engine, InstancePre, Store, StoreLimitsBuilder};
 
 use crate::environment::Environment;
@@ -11,6 +12,7 @@ use crate::host::{HostState, Shared};
 use crate::instance::{Instance, Moment};
 use crate::limits::Limits;
 use crate::params::Params;
+use crate::times::{CallTimes, Times};
 
 /// A policy that was compiled, checked and once started; workers make their instances of it.
 pub struct Policy {
@@ -24,6 +26,7 @@ pub struct Policy {
     instances: AtomicU64,
     counts: Counts,
     last_failure: Mutex<Option<Failure>>,
+    times: Times,
     unread_settings: Vec<String>,
 }
 
@@ -51,6 +54,8 @@ pub struct PolicyStats {
     pub held_off: u64,
     /// Instances made, of all workers.
     pub instances: u64,
+    /// How long its calls took.
+    pub times: CallTimes,
     /// The last failure.
     pub last_failure: Option<Failure>,
 }
@@ -78,6 +83,7 @@ impl Policy {
             instances: AtomicU64::new(0),
             counts: Counts::default(),
             last_failure: Mutex::default(),
+            times: Times::default(),
             unread_settings: Vec::new(),
         }
     }
@@ -128,6 +134,31 @@ impl Policy {
         &self.unread_settings
     }
 
+    /// Tells whether it has a hook to be run.
+    pub(crate) fn has_hooks(&self) -> bool {
+        [export::STATE_END, export::ON_TICK, export::ON_LOAD, export::ON_UNLOAD]
+            .iter()
+            .any(|name| self.exports(name))
+    }
+
+    /// Tells whether it wants to know of ended states.
+    pub(crate) fn wants_ends(&self) -> bool {
+        self.exports(export::STATE_END)
+    }
+
+    fn exports(&self, name: &str) -> bool {
+        self.pre.module().get_export(name).is_some()
+    }
+
+    /// Fuel of one call that saves or restores: it may happen between two packets.
+    pub(crate) fn save_fuel(&self) -> u64 {
+        self.limits.init_fuel / 4
+    }
+
+    pub(crate) fn count_time(&self, time: std::time::Duration) {
+        self.times.add(time);
+    }
+
     /// Starts the policy once.
     pub(crate) fn prove(&mut self) -> Result<(), Failure> {
         let mut instance = Instance::new(self, Moment { now_ns: 0, wall_s: 0 })?;
@@ -149,6 +180,7 @@ impl Policy {
             traps: read(&self.counts.traps),
             held_off: read(&self.counts.held_off),
             instances: read(&self.instances),
+            times: self.times.summary(),
             last_failure: self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -209,6 +241,8 @@ impl Policy {
             | Failure::Trap(_)
             | Failure::RequestAddress(_)
             | Failure::PayloadAddress(_)
+            | Failure::EndedAddress(_)
+            | Failure::Blob(_)
             | Failure::Init { .. }
             | Failure::SelfTest { .. } => &self.counts.traps,
         };

@@ -1,6 +1,7 @@
 //! One worker's way through the chain: its instances, and what happens when one fails.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use evergate_abi::{Request, Verdict};
 
@@ -31,15 +32,23 @@ struct Slot {
     policy: Arc<Policy>,
     instance: Option<Instance>,
     decisions: u64,
-    /// Virtual scheduling time of instances.
-    next_instance_ns: u64,
+    /// Counts calls up to the next that is timed.
+    asked: u8,
+    rate: InstanceRate,
+}
+
+/// How often instances of a policy are made.
+#[derive(Debug, Default)]
+pub(crate) struct InstanceRate {
+    /// Virtual scheduling time.
+    next_ns: u64,
 }
 
 impl Runner {
     /// Creates a runner of the chain in force; instances are made when they are first needed.
     pub fn new(chain: Arc<SharedChain>) -> Self {
         let mut runner = Self { chain, generation: 0, slots: Vec::new() };
-        runner.refresh();
+        runner.refresh(Moment { now_ns: 0, wall_s: 0 });
         runner
     }
 
@@ -49,10 +58,10 @@ impl Runner {
     /// [`Action::Failed`]; this never waits, and never takes longer than the limits of the chain's
     /// policies together.
     pub fn decide(&mut self, now_ns: u64, wall_s: u64, request: &mut Request) -> Decision {
-        if self.chain.generation() != self.generation {
-            self.refresh();
-        }
         let moment = Moment { now_ns, wall_s };
+        if self.chain.generation() != self.generation {
+            self.refresh(moment);
+        }
         let (mut log, mut each) = (false, false);
         let mut index = 0;
         for slot in &mut self.slots {
@@ -87,10 +96,10 @@ impl Runner {
         policy: u16,
         payload: Payload<'_>,
     ) -> Decision {
-        if self.chain.generation() != self.generation {
-            self.refresh();
-        }
         let moment = Moment { now_ns, wall_s };
+        if self.chain.generation() != self.generation {
+            self.refresh(moment);
+        }
         let (mut log, mut each) = (false, false);
         let mut index = policy;
         for slot in self.slots.iter_mut().skip(usize::from(policy)) {
@@ -122,9 +131,10 @@ impl Runner {
         Decision { each, ..Decision::of(Action::Default, index, request.tag, log) }
     }
 
-    /// Takes the chain in force; instances of policies that stay are kept.
+    /// Takes the chain in force; instances of policies that stay are kept, and what one saves
+    /// whose policy is replaced goes to the next.
     #[cold]
-    fn refresh(&mut self) {
+    fn refresh(&mut self, moment: Moment) {
         self.generation = self.chain.generation();
         let chain = self.chain.load();
         let mut old = std::mem::take(&mut self.slots);
@@ -133,7 +143,14 @@ impl Runner {
             .iter()
             .map(|policy| match old.iter().position(|slot| Arc::ptr_eq(&slot.policy, policy)) {
                 Some(index) => old.swap_remove(index),
-                None => Slot::new(Arc::clone(policy)),
+                None => {
+                    let mut slot = Slot::new(Arc::clone(policy));
+                    let named = old.iter().position(|slot| slot.policy.name() == policy.name());
+                    if let Some(index) = named {
+                        slot.inherit(old.swap_remove(index), moment);
+                    }
+                    slot
+                }
             })
             .collect();
     }
@@ -141,7 +158,25 @@ impl Runner {
 
 impl Slot {
     fn new(policy: Arc<Policy>) -> Self {
-        Self { policy, instance: None, decisions: 0, next_instance_ns: 0 }
+        Self { policy, instance: None, decisions: 0, asked: 0, rate: InstanceRate::default() }
+    }
+
+    /// Takes over what the instance of the policy before has saved, if both agree on it.
+    fn inherit(&mut self, mut old: Slot, moment: Moment) {
+        let Some(instance) = old.instance.as_mut() else { return };
+        let blob = match instance.save(&old.policy, moment) {
+            Ok(Some(blob)) => blob,
+            Ok(None) => return,
+            Err(failure) => return old.fail(failure),
+        };
+        self.instance = self.rate.make(&self.policy, moment);
+        let Some(instance) = self.instance.as_mut() else { return };
+        match instance.restore(&self.policy, moment, &blob) {
+            Ok(true) => {}
+            // What was half restored must not decide.
+            Ok(false) => self.instance = None,
+            Err(failure) => self.fail(failure),
+        }
     }
 
     #[inline]
@@ -165,10 +200,19 @@ impl Slot {
         call: impl FnOnce(&mut Instance, &Policy) -> Result<Verdict, Failure>,
     ) -> Option<Verdict> {
         if self.instance.is_none() {
-            self.instance = self.make_instance(moment);
+            self.instance = self.rate.make(&self.policy, moment);
         }
         let instance = self.instance.as_mut()?;
-        match call(instance, &self.policy) {
+        self.asked = self.asked.wrapping_add(1);
+        let result = if self.asked == 0 {
+            let begun = Instant::now();
+            let result = call(instance, &self.policy);
+            self.policy.count_time(begun.elapsed());
+            result
+        } else {
+            call(instance, &self.policy)
+        };
+        match result {
             Ok(verdict) => {
                 self.decisions += 1;
                 if self.decisions == DECISIONS_BATCH {
@@ -176,23 +220,6 @@ impl Slot {
                 }
                 Some(verdict)
             }
-            Err(failure) => {
-                self.fail(failure);
-                None
-            }
-        }
-    }
-
-    #[cold]
-    fn make_instance(&mut self, moment: Moment) -> Option<Instance> {
-        let after = self.next_instance_ns.max(moment.now_ns).saturating_add(INSTANCE_NS);
-        if after > moment.now_ns.saturating_add(INSTANCES_BURST * INSTANCE_NS) {
-            self.policy.count_held_off();
-            return None;
-        }
-        self.next_instance_ns = after;
-        match Instance::new(&self.policy, moment) {
-            Ok(instance) => Some(instance),
             Err(failure) => {
                 self.fail(failure);
                 None
@@ -209,6 +236,26 @@ impl Slot {
 
     fn report(&mut self) {
         self.policy.count_decisions(std::mem::take(&mut self.decisions));
+    }
+}
+
+impl InstanceRate {
+    /// Makes an instance, if it is not too soon after others; a failure is counted.
+    #[cold]
+    pub(crate) fn make(&mut self, policy: &Policy, moment: Moment) -> Option<Instance> {
+        let after = self.next_ns.max(moment.now_ns).saturating_add(INSTANCE_NS);
+        if after > moment.now_ns.saturating_add(INSTANCES_BURST * INSTANCE_NS) {
+            policy.count_held_off();
+            return None;
+        }
+        self.next_ns = after;
+        match Instance::new(policy, moment) {
+            Ok(instance) => Some(instance),
+            Err(failure) => {
+                policy.count_failure(failure);
+                None
+            }
+        }
     }
 }
 
