@@ -58,6 +58,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("wasmtime", &["evergate-policy"]),
     ("dashmap", &["evergate-table"]),
     ("quinn", &["evergate-sync-quic"]),
+    ("quinn-proto", &["evergate-sync-quic"]),
     ("rustls", &["evergate-sync-quic"]),
     ("ring", &["evergate-sync-quic"]),
     ("tokio", &["evergate-sync-quic"]),
@@ -70,8 +71,15 @@ const KEPT_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no IO and read no clock.
-const PURE: &[&str] =
-    &["host/wire", "host/state", "host/carp", "host/node", "host/engine", "guest-sdk/abi", "sync/transport"];
+const PURE: &[&str] = &[
+    "host/wire",
+    "host/state",
+    "host/carp",
+    "host/node",
+    "host/engine",
+    "guest-sdk/abi",
+    "sync/transport",
+];
 
 /// What a pure crate's source never says, tests apart.
 const IMPURE_WORDS: &[&str] = &[
