@@ -10,11 +10,13 @@ use evergate_lab::{Host, Process};
 /// Where programs are when `PATH` of an ordinary user does not lead there.
 const MORE_PLACES: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 /// The programs in use and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("curl", "curl"),
+    ("dig", "bind9-dnsutils"),
     ("ip", "iproute2"),
     ("iperf3", "iperf3"),
     ("nginx", "nginx-light"),
+    ("openssl", "openssl"),
     ("ping", "iputils-ping"),
     ("prlimit", "util-linux"),
     ("setpriv", "util-linux"),

@@ -4,6 +4,7 @@
 //! Then traffic is led into the tuns only when the threads that carry it on are there.
 
 mod handler;
+mod hooks;
 mod lock;
 mod log;
 mod policies;
@@ -78,6 +79,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     let removed = Arc::<AtomicU64>::default();
     let threads = [
         purge::start(&gateway, &removed, stop.clone())?,
+        hooks::start(policies.chain(), stop.clone())?,
         follow_log(&config, &policies, &workers, stop.clone())?,
     ];
     let routes_stop = Stop::new().context("making the stop event")?;

@@ -5,6 +5,7 @@
 mod crash;
 mod fragments;
 mod hops;
+mod inspection;
 mod local;
 mod malformed;
 mod pmtu;
@@ -37,12 +38,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // Each test is a network of its own, but there are only so many cores.
     arguments.test_threads.get_or_insert(1);
-    let themes: [(&str, &[(&str, Test)]); 12] = [
+    let themes: [(&str, &[(&str, Test)]); 13] = [
         ("traffic", traffic::CLAIMS),
         ("hops", hops::CLAIMS),
         ("fragments", fragments::CLAIMS),
         ("pmtu", pmtu::CLAIMS),
         ("policy", policy::CLAIMS),
+        ("inspection", inspection::CLAIMS),
         ("states", states::CLAIMS),
         ("swap", swap::CLAIMS),
         ("crash", crash::CLAIMS),

@@ -134,6 +134,9 @@ fn info(rows: &[InfoReport]) -> String {
         ("replies sent", info.replies),
         ("replies over their rate limit", info.replies_limited),
         ("frames the kernel refused", info.write_errors),
+        ("payload inspections", info.inspections),
+        ("inspections refused, too many", info.inspections_refused),
+        ("segments withheld by inspection", info.inspections_withheld),
         ("log events lost", info.log_lost),
     ] {
         table.row(vec![name.into(), n.to_string(), rate(n)]);

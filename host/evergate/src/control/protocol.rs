@@ -172,6 +172,14 @@ pub struct InfoReport {
     pub replies_limited: u64,
     /// Frames the kernel refused to take back.
     pub write_errors: u64,
+    /// Connections and datagrams whose payload was looked into.
+    pub inspections: u64,
+    /// Connections that are being looked into now.
+    pub inspections_under_way: u64,
+    /// Connections blocked because too many were being looked into.
+    pub inspections_refused: u64,
+    /// Segments of such connections withheld: behind a gap, or not what was seen before.
+    pub inspections_withheld: u64,
     /// Log events lost because too many came at once.
     pub log_lost: u64,
     /// Dropped packets by pf's reasons.

@@ -146,6 +146,10 @@ pub(super) fn info(running: &Running) -> InfoReport {
         replies: totals.replies,
         replies_limited: totals.replies_limited,
         write_errors: running.workers.write_errors(),
+        inspections: totals.inspections,
+        inspections_under_way: running.gateway.inspections() as u64,
+        inspections_refused: totals.inspections_refused,
+        inspections_withheld: totals.inspections_withheld,
         log_lost: totals.log_lost,
         drops: DropReason::ALL
             .iter()
