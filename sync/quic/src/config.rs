@@ -83,7 +83,7 @@ impl QuicConfig {
             heartbeat: Duration::from_millis(10),
             misses: 4,
             probe: true,
-            setup: Duration::from_secs(2),
+            setup: Duration::from_secs(1),
             backoff: Backoff::default(),
             initial_rtt: Duration::from_millis(10),
             seed: None,

@@ -43,8 +43,8 @@ enum Note {
     Proved { peer: PeerId, connection: Connection },
     /// It can become the link.
     Met { peer: PeerId, met: Box<Met> },
-    /// What was dialled did not become a link.
-    DialFailed { peer: PeerId, dial: u64 },
+    /// An attempt to dial is over; whether it met the peer.
+    Dialled { peer: PeerId, dial: u64, met: bool },
     /// A link has ended.
     Ended { peer: PeerId, number: LinkNumber },
 }
@@ -150,18 +150,20 @@ impl Driver {
         match note {
             Note::Proved { peer, connection } => self.proved(peer, connection),
             Note::Met { peer, met } => self.met(peer, *met).await,
-            Note::DialFailed { peer, dial } => {
-                let wait = self.config.backoff;
-                let Some(state) = self.peers.get_mut(peer) else { return };
-                if state.dialling.as_ref().is_some_and(|(_, id)| *id == dial) {
-                    state.dialling = None;
-                    state.failures = state.failures.saturating_add(1);
-                    let wait = wait.wait(state.failures, &mut self.random);
-                    state.next_dial = Instant::now() + wait;
-                }
-            }
+            Note::Dialled { peer, dial, met } => self.dialled(peer, dial, met),
             Note::Ended { peer, number } => self.ended(peer, number).await,
         }
+    }
+
+    fn dialled(&mut self, peer: PeerId, dial: u64, met: bool) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        if state.dialling.as_ref().is_none_or(|(_, id)| *id != dial) {
+            return;
+        }
+        state.dialling = None;
+        state.failures = if met { 0 } else { state.failures.saturating_add(1) };
+        let wait = self.config.backoff.wait(state.failures, &mut self.random);
+        state.next_dial = Instant::now() + wait;
     }
 
     fn proved(&mut self, peer: PeerId, connection: Connection) {
@@ -292,7 +294,7 @@ impl Driver {
                     connecting.map_err(|error| error.to_string())
                 });
             let task = async move {
-                let done = match connecting {
+                let met = match connecting {
                     Ok(connecting) => {
                         let unknown = || RefusedReason::WrongKey { expected: name };
                         setup
@@ -304,9 +306,7 @@ impl Driver {
                         false
                     }
                 };
-                if !done {
-                    let _ = setup.notes.send(Note::DialFailed { peer, dial }).await;
-                }
+                let _ = setup.notes.send(Note::Dialled { peer, dial, met }).await;
             };
             state.dialling = Some((tokio::spawn(task).abort_handle(), dial));
         }

@@ -22,6 +22,8 @@ mod meet;
 mod outbox;
 mod pulse;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::collections::BTreeMap;

@@ -67,6 +67,26 @@ fn two_that_dial_each_other_at_once_end_with_one_link() {
     }
 }
 
+#[test]
+fn a_link_runs_over_ipv6_and_carries_datagrams_of_1200_bytes_from_the_start() {
+    let v6 = |peers| QuicConfig { listen: "[::1]:0".parse().unwrap(), ..config(peers) };
+    let mut a = QuicTransport::start(v6(vec![peer("b", &fixed(1), &[])]), fixed(0)).unwrap();
+    let dial = vec![peer("a", &fixed(0), &[a.local_address()])];
+    let mut b = QuicTransport::start(v6(dial), fixed(1)).unwrap();
+    wait_up(&mut a);
+    wait_up(&mut b);
+    b.try_send(PeerId(0), Channel::Datagram, &[7; 1200]).unwrap();
+    wait_for(&mut a, "a datagram", |event| match event {
+        Event::Message { channel: Channel::Datagram, bytes, .. } => {
+            assert_eq!(bytes.len(), 1200);
+            Some(())
+        }
+        _ => None,
+    });
+    let status = b.status(PeerId(0)).unwrap();
+    assert!(status.rtt < Duration::from_secs(1), "{status:?}");
+}
+
 /// The child process of [`a_killed_process_is_noticed`]: a node that runs until it is killed.
 #[test]
 #[ignore = "run by another test as a process of its own"]
