@@ -36,6 +36,10 @@ pub(crate) struct Args {
     /// Queues, and so threads, a tun; what Evergate takes by itself if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) queues: Option<u16>,
+    /// Repeat measurements during which other programs kept more than a tenth of a core busy, for
+    /// this many minutes in all.
+    #[arg(long, value_name = "MINUTES", default_value_t = 0)]
+    patience: u64,
     /// What `cargo bench` adds.
     #[arg(long, hide = true)]
     bench: bool,
@@ -50,6 +54,11 @@ impl Args {
     /// How long one measurement takes.
     pub(crate) fn time(&self) -> Duration {
         Duration::from_secs(self.seconds.unwrap_or(if self.quick { 1 } else { 3 }))
+    }
+
+    /// How long measurements that were disturbed may be repeated, in all.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience * 60)
     }
 
     /// What is measured, in the order of the table.

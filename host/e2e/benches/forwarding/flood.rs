@@ -67,6 +67,7 @@ impl Flood {
                 Ok(Sample {
                     value: arrived / (after.2 - before.2).as_secs_f64(),
                     loss: Some((1.0 - arrived / sent.max(1.0)).max(0.0)),
+                    others: 0.0,
                 })
             })();
             stop.store(true, Ordering::Relaxed);

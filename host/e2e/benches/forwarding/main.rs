@@ -5,6 +5,7 @@
 //! whatever else the machine does meets all of them; ratios are taken within such a round.
 
 mod args;
+mod calm;
 mod connections;
 mod flood;
 mod iperf;

@@ -6,10 +6,16 @@ use anyhow::Context;
 use evergate_lab::{Forwarding, Gateway, LinkOptions};
 
 use crate::args::Args;
+use crate::calm::Others;
 use crate::machine::Machine;
 use crate::statistics::Spread;
 use crate::subject::{Stage, Subject};
 use crate::workload::{Sample, Traffic, Workload};
+
+/// Cores that other programs may keep busy before a measurement counts as disturbed.
+const DISTURBED: f64 = 0.1;
+/// How long others must be quiet before a measurement, where there is patience for that.
+const CALM: Duration = Duration::from_millis(400);
 
 /// Everything that was measured.
 pub(crate) struct Results {
@@ -48,6 +54,11 @@ impl Measured {
         Spread::of(self.samples(subject).iter().filter_map(|sample| sample.loss))
     }
 
+    /// Cores that other programs kept busy meanwhile.
+    pub(crate) fn others(&self) -> Option<Spread> {
+        Spread::of(self.rounds.iter().flatten().map(|sample| sample.others))
+    }
+
     /// The throughput of one subject as a multiple of another's in the same round.
     pub(crate) fn ratio(&self, of: Subject, to: Subject) -> Option<Spread> {
         let (of, to) = (self.samples(of), self.samples(to));
@@ -61,6 +72,7 @@ pub(crate) fn all(args: &Args) -> anyhow::Result<Results> {
     let net = Gateway::build(Forwarding::Off, link, link)?;
     let stage = Stage::new(args.queues)?;
     let traffic = Traffic::start(&net)?;
+    let mut patience = args.patience();
     let subjects = args.subjects();
     let mut workloads: Vec<Measured> = args
         .workloads()
@@ -71,8 +83,8 @@ pub(crate) fn all(args: &Args) -> anyhow::Result<Results> {
         for measured in &mut workloads {
             let title = measured.workload.title();
             eprint!("round {round} of {}: {title}:", args.rounds());
-            let samples =
-                one_round(&net, &stage, &traffic, measured, args.time()).with_context(|| title)?;
+            let samples = one_round(&net, &stage, &traffic, measured, args.time(), &mut patience)
+                .with_context(|| title)?;
             eprintln!();
             measured.rounds.push(samples);
         }
@@ -94,15 +106,34 @@ fn one_round(
     traffic: &Traffic,
     measured: &Measured,
     time: Duration,
+    patience: &mut Duration,
 ) -> anyhow::Result<Vec<Sample>> {
     let (_, of_it, decimals) = measured.workload.unit();
     let sample = |subject: &Subject| {
         let running = stage.start(net, *subject).with_context(|| subject.title())?;
-        let sample = traffic.measure(net, measured.workload, time);
-        let sample = sample.with_context(|| subject.title())?;
+        let sample = loop {
+            wait_for_calm(patience);
+            let sample = traffic.measure(net, measured.workload, time);
+            let sample = sample.with_context(|| subject.title())?;
+            if sample.others <= DISTURBED || patience.is_zero() {
+                break sample;
+            }
+            *patience = patience.saturating_sub(time);
+        };
         stage.stop(net, running).with_context(|| subject.title())?;
         eprint!("  {} {:.decimals$}", subject.title(), sample.value / of_it);
         Ok(sample)
     };
     measured.subjects.iter().map(sample).collect()
+}
+
+fn wait_for_calm(patience: &mut Duration) {
+    while !patience.is_zero() {
+        let others = Others::look();
+        std::thread::sleep(CALM);
+        if others.busy_cores() <= DISTURBED {
+            return;
+        }
+        *patience = patience.saturating_sub(CALM);
+    }
 }

@@ -15,7 +15,7 @@ const BOTTOM: f64 = 62.0;
 /// The part of a group's width that its bars take.
 const FILLED: f64 = 0.86;
 /// Room above the highest bar, for its number.
-const HEADROOM: f64 = 1.06;
+const HEADROOM: f64 = 1.15;
 
 /// Colours that stand out from white as well as from black.
 fn colour(subject: Subject) -> &'static str {
@@ -41,7 +41,13 @@ pub(crate) fn draw(results: &Results) -> String {
          width=\"{WIDTH}\" height=\"{height}\" role=\"img\" \
          aria-label=\"Throughput of forwarders\">\n<style>{STYLE}</style>\n"
     );
-    text(&mut svg, (LEFT, 22.0), "title", "start", "Throughput, client to server");
+    text(
+        &mut svg,
+        (LEFT, 22.0),
+        "title",
+        "start",
+        "Throughput from client to server; numbers are medians",
+    );
     let caption = format!(
         "{} — median of {} rounds of {} s, lines from minimum to maximum",
         results.machine.line(),

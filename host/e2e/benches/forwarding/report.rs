@@ -16,12 +16,15 @@ pub(crate) fn table(results: &Results) -> String {
     rows.extend(results.workloads.iter().map(|measured| row(results, measured)));
     let losses = results.workloads.iter().filter_map(|measured| loss_row(results, measured));
     rows.extend(losses);
+    let others = results.workloads.iter().filter_map(Measured::others);
     format!(
-        "Median (minimum–maximum) of {} rounds of {} s, {} queues a tun.\n{}\n\n{}",
+        "Median (minimum–maximum) of {} rounds of {} s, {} queues a tun.\n{}; other programs kept \
+         up to {:.1} cores busy.\n\n{}",
         results.rounds,
         results.time.as_secs(),
         results.queues,
         results.machine.line(),
+        others.map(|spread| spread.max).fold(0.0, f64::max),
         markdown(&rows)
     )
 }
@@ -139,6 +142,7 @@ fn throughput(measured: &Measured, subject: Subject) -> Value {
         "samples": values(|sample| Some(sample.value)),
         "loss": spread_json(measured.loss(subject)),
         "loss_samples": values(|sample| sample.loss),
+        "others_busy_cores": values(|sample| Some(sample.others)),
     })
 }
 

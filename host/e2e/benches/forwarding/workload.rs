@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use evergate_lab::Gateway;
 
+use crate::calm::Others;
 use crate::connections::Servers;
 use crate::flood::Flood;
 use crate::{connections, iperf};
@@ -31,6 +32,8 @@ pub(crate) struct Sample {
     pub(crate) value: f64,
     /// Which part of the packets sent did not arrive, where that is known.
     pub(crate) loss: Option<f64>,
+    /// Cores that other programs kept busy meanwhile.
+    pub(crate) others: f64,
 }
 
 impl Workload {
@@ -92,7 +95,13 @@ impl Traffic {
         workload: Workload,
         time: Duration,
     ) -> anyhow::Result<Sample> {
-        let rate = |value| Sample { value, loss: None };
+        let others = Others::look();
+        let sample = self.traffic(net, workload, time)?;
+        Ok(Sample { others: others.busy_cores(), ..sample })
+    }
+
+    fn traffic(&self, net: &Gateway, workload: Workload, time: Duration) -> anyhow::Result<Sample> {
+        let rate = |value| Sample { value, loss: None, others: 0.0 };
         match workload {
             Workload::Tcp1 => self.iperf.measure(net, 1, time).map(rate),
             Workload::Tcp4 => self.iperf.measure(net, 4, time).map(rate),
