@@ -314,6 +314,10 @@ pub enum Action {
         /// What.
         operation: Operation,
     },
+    /// Do a removal of this node's own again, in order with [`Action::Apply`]: a
+    /// peer's news that were under way may have brought the state back. Nothing is
+    /// to be told of it.
+    Again(Operation),
     /// The packet of this state is held no longer.
     Release {
         /// The state's key.

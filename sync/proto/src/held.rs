@@ -3,7 +3,7 @@
 //! Whoever keeps the table calls these under the state's lock, with the operations
 //! that the machine gave, and tells the machine of results that are worth telling.
 
-use evergate_state::{ImportError, Merge, Side, State, TcpState, Track};
+use evergate_state::{ImportError, Merge, Side, State, Track};
 use evergate_wire::{Parsed, Timestamp};
 
 use crate::event::Outcome;
@@ -18,8 +18,8 @@ pub struct Held {
     pub state: State,
     /// Who owns it.
     pub claim: Claim,
-    /// How often a misfit in the handshake has made an end unseen again: the only
-    /// way back that there is, so it is counted, and the greater count holds.
+    /// How often a misfit in the handshake has made an end unseen again. That is the
+    /// only way back that there is, so it is counted, and the greater count holds.
     pub revision: u16,
     /// What newer peers have said of it.
     pub extra: Option<Name>,
@@ -35,12 +35,9 @@ impl Held {
     /// be told whole ([`Pace::Full`](crate::Pace::Full)), though the packet does not
     /// pass.
     pub fn track(&mut self, now: Timestamp, side: Side, packet: &Parsed) -> Track {
-        let is_seen = |state: &State| {
-            state.tcp_peer(side).is_some_and(|peer| peer.state != TcpState::Closed)
-        };
-        let was_seen = is_seen(&self.state);
+        let before = self.state.tcp_peer(side);
         let track = self.state.track(now, side, packet);
-        if track != Track::Pass && was_seen && !is_seen(&self.state) {
+        if track != Track::Pass && self.state.tcp_peer(side) != before {
             self.revision = self.revision.saturating_add(1);
         }
         track

@@ -151,6 +151,14 @@ impl Queue {
         self.pending.get(key).map(|(pending, _)| *pending)
     }
 
+    /// Somebody else knows a state with this key: if it waits and is removed, that is
+    /// to be told.
+    pub(crate) fn is_known(&mut self, key: &StateKey) {
+        if let Some((pending, _)) = self.pending.get_mut(key) {
+            pending.owes_delete = true;
+        }
+    }
+
     /// The next urgent one of a lane.
     pub(crate) fn pop_urgent(&mut self, lane: usize) -> Option<(StateKey, Pending)> {
         while let Some(place) = self.urgent[lane].pop_front() {

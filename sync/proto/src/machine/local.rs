@@ -5,7 +5,7 @@ use std::time::Duration;
 use evergate_state::{StateId, StateKey};
 use evergate_wire::Timestamp;
 
-use crate::event::{Action, Actions, Defer, Outcome, Pace, Released};
+use crate::event::{Action, Actions, Defer, Operation, Outcome, Pace, Released};
 use crate::message::Message;
 use crate::peer::{ENTRIES_MAX, Peer};
 use crate::queue::{Pending, Track, Want};
@@ -42,6 +42,7 @@ impl Machine {
             self.deferred.release(&delete.key, Released::Removed, actions);
         }
         self.bury(delete, now);
+        actions.push(Action::Again(Operation::Delete(*delete)));
         // If nobody was told of it, nobody need be told that it is gone. If one peer
         // was, any may know of it from that one.
         let is_untold = self.peers.iter().filter(|peer| peer.kept_for != 0).all(|peer| {
@@ -69,6 +70,7 @@ impl Machine {
 
     pub(super) fn cleared(&mut self, clear: Clear, now: Timestamp, actions: &mut Actions) {
         self.note_clear(clear);
+        actions.push(Action::Again(Operation::Clear(clear)));
         for i in 0..self.peers.len() {
             self.tell_now(i, &Message::Clear(clear), now, actions);
         }

@@ -51,6 +51,7 @@ impl Machine {
             let stamp = peer.stamp(now);
             return peer.out.control.message(&stamp, actions, &Message::Clear(clear));
         }
+        self.peers.iter_mut().for_each(|peer| peer.queue.is_known(&key));
         if !record.state.is_finished() {
             self.deferred.release(&key, Released::Known, actions);
         }
@@ -91,6 +92,7 @@ impl Machine {
                 return self.remind(i, key, now);
             }
         }
+        self.peers.iter_mut().for_each(|peer| peer.queue.is_known(&key));
         if self.deferred.id_of(&key).is_some_and(|id| progress.is_of(id, 0)) {
             self.deferred.release(&key, Released::Known, actions);
         }

@@ -55,7 +55,8 @@ enum Due {
 enum Job {
     Fetched { peer: NodeId, ticket: u32, records: Vec<Option<Record>> },
     Page { peer: NodeId, ticket: u32, cursor: u64, max: usize },
-    Apply { peer: NodeId, operation: Operation },
+    /// `None`: a removal of the node's own, once more.
+    Apply { peer: Option<NodeId>, operation: Operation },
 }
 
 pub(crate) struct Node {
@@ -288,7 +289,10 @@ impl World {
             Action::Page { peer, ticket, cursor, max } => {
                 self.job(at, Job::Page { peer, ticket, cursor, max });
             }
-            Action::Apply { peer, operation } => self.job(at, Job::Apply { peer, operation }),
+            Action::Apply { peer, operation } => {
+                self.job(at, Job::Apply { peer: Some(peer), operation });
+            }
+            Action::Again(operation) => self.job(at, Job::Apply { peer: None, operation }),
             Action::Release { key, id, why } => {
                 let now = self.now;
                 self.nodes[at].released.push((key, id, why, now));
@@ -467,7 +471,7 @@ impl World {
         self.tell(at, Event::PageRead { peer, ticket, records, entries, next, total });
     }
 
-    fn apply(&mut self, at: usize, peer: NodeId, operation: Operation) {
+    fn apply(&mut self, at: usize, peer: Option<NodeId>, operation: Operation) {
         let now = self.now;
         let key = match &operation {
             Operation::Upsert(upsert) => Some(upsert.record.state.key),
@@ -495,10 +499,7 @@ impl World {
                         Err(_) => Outcome::Refused,
                     },
                 };
-                let wants_ack = upsert.wants_ack;
-                if outcome != Outcome::Taken || wants_ack {
-                    self.tell(at, Event::Applied { peer, key, id, outcome, wants_ack });
-                }
+                self.applied(at, peer, (key, id), outcome, upsert.wants_ack);
             }
             Operation::Progress(progress) => {
                 let key = progress.key;
@@ -506,10 +507,7 @@ impl World {
                 let held = self.nodes[at].table.get_mut(&key);
                 let (outcome, id) =
                     held.map_or(unknown, |h| (h.progress(&progress, now), h.state.id()));
-                if outcome != Outcome::Taken {
-                    let wants_ack = false;
-                    self.tell(at, Event::Applied { peer, key, id, outcome, wants_ack });
-                }
+                self.applied(at, peer, (key, id), outcome, false);
             }
             Operation::Delete(delete) => {
                 let node = &mut self.nodes[at];
@@ -518,10 +516,7 @@ impl World {
                 if outcome != Outcome::Survived {
                     node.table.remove(&delete.key);
                 }
-                if outcome != Outcome::Taken {
-                    let (key, id) = (delete.key, delete.id);
-                    self.tell(at, Event::Applied { peer, key, id, outcome, wants_ack: false });
-                }
+                self.applied(at, peer, (delete.key, delete.id), outcome, false);
             }
             Operation::Clear(clear) => {
                 self.nodes[at].table.retain(|_, held| !clear.covers(held.state.id()));
@@ -529,7 +524,26 @@ impl World {
             Operation::Entry(entry) => {
                 self.nodes[at].entries.insert(entry.key.clone(), entry);
             }
-            Operation::Barrier { ticket } => self.tell(at, Event::Passed { peer, ticket }),
+            Operation::Barrier { ticket } => {
+                let peer = peer.unwrap();
+                self.tell(at, Event::Passed { peer, ticket });
+            }
+        }
+    }
+
+    /// Tells the machine what became of an operation, if that is worth telling.
+    fn applied(
+        &mut self,
+        at: usize,
+        peer: Option<NodeId>,
+        (key, id): (StateKey, StateId),
+        outcome: Outcome,
+        wants_ack: bool,
+    ) {
+        if let Some(peer) = peer
+            && (outcome != Outcome::Taken || wants_ack)
+        {
+            self.tell(at, Event::Applied { peer, key, id, outcome, wants_ack });
         }
     }
 
