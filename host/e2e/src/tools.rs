@@ -10,7 +10,7 @@ use evergate_lab::{Host, Process};
 /// Where programs are when `PATH` of an ordinary user does not lead there.
 const MORE_PLACES: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 /// The programs in use and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 11] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("curl", "curl"),
     ("dig", "bind9-dnsutils"),
     ("ip", "iproute2"),
@@ -21,6 +21,7 @@ const PACKAGES: [(&str, &str); 11] = [
     ("prlimit", "util-linux"),
     ("setpriv", "util-linux"),
     ("traceroute", "traceroute"),
+    ("ucarp", "ucarp"),
     ("unshare", "util-linux"),
 ];
 

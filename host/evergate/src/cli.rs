@@ -4,6 +4,7 @@
 //! is wrong.
 
 mod args;
+mod carp;
 mod check;
 
 pub(crate) mod show;
@@ -80,6 +81,8 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             let killed = control::ask::<()>(&control, &Request::KillStates { filter }, |()| ())?;
             println!("killed {killed} states");
         }
+        Command::Failover { undo } => return carp::failover(&control, undo),
+        Command::Demote { amount } => carp::demote(&control, amount)?,
         Command::Policy { command } => policy(&control, command)?,
         Command::Table { command } => table(&control, command)?,
     }

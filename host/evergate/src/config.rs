@@ -3,6 +3,7 @@
 //! Unknown keys are refused with a suggestion, values carry their units ("20ms", "1MiB"), and
 //! every error names file, line, column, key and the mend. Nothing here touches the system.
 
+mod carp;
 mod error;
 mod raw;
 mod units;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use carp::CarpConfig;
 pub use error::ConfigError;
 pub use units::{ByteSize, Span};
 
@@ -114,6 +116,8 @@ pub struct Config {
     pub fragment_memory: usize,
     /// The timeouts of states.
     pub timeouts: Timeouts,
+    /// Virtual addresses shared with other gateways.
+    pub carp: Vec<CarpConfig>,
 }
 
 impl Config {

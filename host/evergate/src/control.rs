@@ -4,10 +4,12 @@
 //! of items, then `{"done":…}` or `{"error":…}`. Who may connect is decided by the permissions
 //! of the socket: its owner.
 
+mod carp;
 mod client;
 mod protocol;
 mod server;
 
+pub use carp::{CarpHeardRow, CarpReport, CarpRow, DemotionRow};
 pub use client::{ControlError, ask, ask_all};
 pub use protocol::{
     Families, InfoReport, InterfaceRow, PolicyRow, Request, StateFilter, StateRow, TableEntryRow,

@@ -3,6 +3,7 @@
 //! Everything that can be wrong with a configuration is found before the system is touched.
 //! Then traffic is led into the tuns only when the threads that carry it on are there.
 
+mod carp;
 mod handler;
 mod hooks;
 mod lock;
@@ -30,6 +31,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, DefaultVerdict};
 use crate::control;
+pub(crate) use carp::Prepared as PreparedCarp;
 pub(crate) use policies::Policies;
 use tuns::Attached;
 use workers::Workers;
@@ -42,6 +44,7 @@ struct Running {
     policies: Policies,
     workers: Workers,
     attached: Vec<Attached>,
+    carp: Option<carp::Carp>,
     /// States removed off the packet path: by purge and by kill.
     removed: Arc<AtomicU64>,
 }
@@ -68,10 +71,12 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let policies = Policies::load(&config)?;
     let _ticker = policies.start_ticker()?;
+    let carp = PreparedCarp::load(&config)?;
     let _lock = lock::take(&config.state_dir)?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("waiting for signals")?;
     let stop = Stop::new().context("making the stop event")?;
 
+    let carp = carp.clean(&config)?;
     let gateway = Arc::new(Gateway::new(gateway_config(&config), policies.chain()));
     let (attached, tuns) = tuns::create(&config)?;
     let divert = tuns::divert_config(&config, &attached);
@@ -86,15 +91,24 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     let routes =
         routes::lead_in(config.clone(), Arc::clone(&gateway), divert, routes_stop.clone())?;
 
+    // Whoever becomes MASTER forwards already.
+    let (carp, elected) = match carp.start() {
+        Ok(carp) => (carp, Ok(())),
+        Err(error) => (None, Err(error).context("starting CARP")),
+    };
+
     let started = Instant::now();
     let running =
-        Arc::new(Running { config, started, gateway, policies, workers, attached, removed });
-    let served = serve(&running);
+        Arc::new(Running { config, started, gateway, policies, workers, attached, carp, removed });
+    let served = elected.and_then(|()| serve(&running));
     if served.is_ok() {
         tracing::info!(name = running.config.name, pid = std::process::id(), "the gateway runs");
         let _ = signals.forever().next();
         tracing::info!("stopping");
         let _ = std::fs::remove_file(&running.config.control);
+    }
+    if let Some(carp) = &running.carp {
+        carp.stop();
     }
     // First the way in, then those who carry what came in.
     routes_stop.signal();

@@ -47,10 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "evergate-lab",
         ],
     ),
-    (
-        "evergate-e2e",
-        &["evergate", "evergate-carp", "evergate-io", "evergate-lab", "evergate-wire"],
-    ),
+    ("evergate-e2e", &["evergate", "evergate-io", "evergate-lab", "evergate-wire"]),
 ];
 
 /// Packages that bring IO, threads, clocks or a compiler and the only crates that may use them.

@@ -64,6 +64,15 @@ impl PacketSocket {
         Self::open(name, EVERY_PROTOCOL)
     }
 
+    /// Opens a socket that also receives the frames of one Ethernet type that come to the device
+    /// `name`.
+    ///
+    /// # Errors
+    /// Fails without the device or `CAP_NET_RAW`.
+    pub fn listener(name: &str, ethertype: u16) -> io::Result<Self> {
+        Self::open(name, ethertype)
+    }
+
     fn open(name: &str, protocol: u16) -> io::Result<Self> {
         // Opened without a protocol: nothing is received before the socket is bound to its device.
         let fd = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;

@@ -2,6 +2,9 @@
 //!
 //! Every test builds its own hosts and its own gateway, a process of its own; names are claims.
 
+mod carp;
+mod carp_attack;
+mod carp_ucarp;
 mod crash;
 mod fragments;
 mod hops;
@@ -38,7 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // Each test is a network of its own, but there are only so many cores.
     arguments.test_threads.get_or_insert(1);
-    let themes: [(&str, &[(&str, Test)]); 13] = [
+    let themes: [(&str, &[(&str, Test)]); 16] = [
         ("traffic", traffic::CLAIMS),
         ("hops", hops::CLAIMS),
         ("fragments", fragments::CLAIMS),
@@ -48,6 +51,9 @@ fn main() -> anyhow::Result<ExitCode> {
         ("states", states::CLAIMS),
         ("swap", swap::CLAIMS),
         ("crash", crash::CLAIMS),
+        ("carp", carp::CLAIMS),
+        ("carp_attack", carp_attack::CLAIMS),
+        ("carp_ucarp", carp_ucarp::CLAIMS),
         ("local", local::CLAIMS),
         ("routes", routes::CLAIMS),
         ("start", start::CLAIMS),

@@ -52,6 +52,18 @@ pub(super) enum Command {
         #[command(subcommand)]
         what: KillWhat,
     },
+    /// Hand the virtual addresses over to another gateway without a gap.
+    Failover {
+        /// Take them back as soon as this gateway is the better one and preempts.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Let other gateways go first: advertise a demotion until it is taken off.
+    Demote {
+        /// By how much, 1 to 65535; or "off".
+        #[arg(value_name = "N|off", value_parser = demotion)]
+        amount: u16,
+    },
     /// List or replace the policies of the running gateway.
     Policy {
         #[command(subcommand)]
@@ -103,6 +115,15 @@ pub(super) enum ShowWhat {
         /// Print JSON, an object a line.
         #[arg(long)]
         json: bool,
+    },
+    /// The virtual addresses: who has them and why, and what demotes this gateway.
+    Carp {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// The counters, too.
+        #[arg(short, long)]
+        verbose: bool,
     },
 }
 
@@ -180,6 +201,14 @@ fn net(text: &str) -> Result<IpNet, String> {
     Ok(IpNet::from(address))
 }
 
+fn demotion(text: &str) -> Result<u16, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    let amount = text.parse().ok().filter(|amount| *amount > 0);
+    amount.ok_or_else(|| "expected a number from 1 to 65535, or \"off\"".to_owned())
+}
+
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
     /// The chain of policies.
@@ -241,5 +270,13 @@ mod tests {
         assert_eq!(net("10.0.0.1").unwrap().to_string(), "10.0.0.1/32");
         assert_eq!(net("fd00::/8").unwrap().to_string(), "fd00::/8");
         assert!(net("ten").is_err());
+    }
+
+    #[test]
+    fn a_demotion_is_a_number_or_off() {
+        assert_eq!((demotion("off"), demotion("7")), (Ok(0), Ok(7)));
+        for bad in ["0", "-1", "65536", "on"] {
+            assert!(demotion(bad).is_err(), "{bad}");
+        }
     }
 }

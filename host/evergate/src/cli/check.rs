@@ -5,13 +5,14 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::config::{Config, OnCrash};
-use crate::daemon::Policies;
+use crate::daemon::{Policies, PreparedCarp};
 use crate::render::Grid;
 
 /// Loads everything that `run` would load, touches nothing, and explains.
 pub(super) fn run(path: &Path, as_json: bool) -> anyhow::Result<()> {
     let config = Config::load(path)?;
     let policies = Policies::load(&config)?;
+    PreparedCarp::load(&config)?;
     if as_json {
         println!("{}", as_value(&config, &policies));
     } else {
@@ -39,6 +40,10 @@ fn explain(config: &Config, policies: &Policies) -> String {
     }
     text.push_str(&chain.render());
     text.push('\n');
+    if !config.carp.is_empty() {
+        text.push_str(&super::carp::configured(&config.carp));
+        text.push('\n');
+    }
     for row in policies.rows() {
         for setting in &row.unread_settings {
             text.push_str(&format!("Policy {} knows no setting `{setting}`.\n", row.name));

@@ -19,6 +19,9 @@ pub(super) fn run(socket: &Path, what: ShowWhat) -> anyhow::Result<()> {
         ShowWhat::Info { json } => rows(socket, &Request::ShowInfo, json, info),
         ShowWhat::Policies { json } => policies(socket, json),
         ShowWhat::Interfaces { json } => rows(socket, &Request::ShowInterfaces, json, interfaces),
+        ShowWhat::Carp { json, verbose } => {
+            rows(socket, &Request::ShowCarp, json, |rows| super::carp::report(rows, verbose))
+        }
         ShowWhat::Tables { json } => rows(socket, &Request::ShowTables, json, tables),
     }
 }

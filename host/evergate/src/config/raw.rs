@@ -10,6 +10,7 @@ use toml::Spanned;
 use evergate_policy::Params;
 use evergate_state::{Profile, Timeout, Timeouts};
 
+use super::carp::{self, RawCarp};
 use super::error::closest;
 use super::{
     ByteSize, Config, ConfigError, DefaultVerdict, Interface, OnCrash, PolicyConfig, PolicySource,
@@ -22,7 +23,7 @@ const INTERFACES_MAX: usize = 64;
 /// The most policies in a chain.
 const POLICIES_MAX: usize = 32;
 /// Longest device name, Linux IFNAMSIZ less the terminator.
-const DEVICE_NAME_MAX: usize = 15;
+pub(super) const DEVICE_NAME_MAX: usize = 15;
 /// Longest name of an interface, policy or table; pf's limit for table names.
 const NAME_MAX: usize = 31;
 /// The most queues a tun device has in Linux (MAX_TAP_QUEUES is 256; more than cores is waste).
@@ -43,6 +44,8 @@ pub(super) struct Raw {
     limits: RawLimits,
     #[serde(default)]
     timeouts: RawTimeouts,
+    #[serde(default)]
+    carp: Vec<RawCarp>,
 }
 
 #[derive(Deserialize, Default)]
@@ -105,13 +108,13 @@ struct RawAdaptive {
 }
 
 /// The text being checked, for the places of errors.
-struct Source<'a> {
-    path: &'a Path,
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
     text: &'a str,
 }
 
 impl Source<'_> {
-    fn error<T>(
+    pub(super) fn error<T>(
         &self,
         at: &Spanned<T>,
         message: impl Into<String>,
@@ -141,7 +144,7 @@ impl Source<'_> {
         Err(self.error(&value, message, format!("from {} to {}", range.start(), range.end())))
     }
 
-    fn name(&self, value: &Spanned<String>, what: &str) -> Result<String, ConfigError> {
+    pub(super) fn name(&self, value: &Spanned<String>, what: &str) -> Result<String, ConfigError> {
         let name = value.get_ref();
         let good = !name.is_empty()
             && name.len() <= NAME_MAX
@@ -161,6 +164,7 @@ impl Raw {
         let limits = self.limits;
         let interfaces = check_interfaces(&source, self.interface)?;
         let policies = check_policies(&source, self.policy)?;
+        let carp = carp::check(&source, self.carp, &interfaces)?;
         let tables = self
             .tables
             .into_iter()
@@ -189,6 +193,7 @@ impl Raw {
             fragments: usize::try_from(fragments).unwrap_or(usize::MAX),
             fragment_memory: usize::try_from(fragment_memory).unwrap_or(usize::MAX),
             timeouts: check_timeouts(&source, self.timeouts, states)?,
+            carp,
         })
     }
 }

@@ -187,3 +187,56 @@ proptest! {
         }
     }
 }
+
+const VHOST: &str = "[[carp]]\ninterface = \"lan\"\nvhid = 7\npassphrase_file = \"carp.key\"\n";
+
+fn carp(lines: &str) -> Result<CarpConfig, String> {
+    let text = format!("{LEAST}{VHOST}{lines}\n");
+    let config = parse(&text).map_err(|error| error.to_string())?;
+    Ok(config.carp.into_iter().next().unwrap())
+}
+
+#[test]
+fn the_least_vhost_is_classic_multicast_and_uses_trailers() {
+    let vhost = carp("addresses = [\"10.0.0.9/24\", \"fd00::9/64\"]").unwrap();
+    assert_eq!((vhost.device.as_str(), vhost.vhid.get()), ("eth1", 7));
+    assert_eq!(vhost.passphrase_file, Path::new("dir/carp.key"));
+    assert_eq!(vhost.pace, evergate_carp::Pace::classic(1, 0).unwrap());
+    assert_eq!(vhost.trailer, evergate_carp::TrailerPolicy::Use);
+    assert_eq!((vhost.group.as_str(), vhost.preempt, vhost.peers.len()), ("carp", false, 0));
+}
+
+#[test]
+fn an_interval_of_its_own_requires_the_trailer() {
+    let fast = "addresses = [\"10.0.0.9/24\"]\ninterval = \"10ms\"\n";
+    let vhost = carp(fast).unwrap();
+    assert_eq!(vhost.pace.interval(), Duration::from_millis(10));
+    assert_eq!(vhost.trailer, evergate_carp::TrailerPolicy::Require);
+    let refused = carp(&format!("{fast}trailer = \"use\"")).unwrap_err();
+    assert!(refused.contains("gw.toml:10:") && refused.contains("require"), "{refused}");
+}
+
+#[test]
+fn vhosts_that_cannot_be_are_refused_with_their_place() {
+    let good = "addresses = [\"10.0.0.9/24\"]\n";
+    for (lines, says) in [
+        ("addresses = []", "at least one"),
+        ("addresses = [\"10.0.0.9\"]", "prefix"),
+        ("addresses = [\"10.0.0.9/24\", \"10.0.0.9/25\"]", "twice"),
+        ("addresses = [\"224.0.0.1/24\"]", "cannot be a virtual address"),
+        (&format!("{good}advskew = 255"), "from 0 to 254"),
+        (&format!("{good}advbase = 1\ninterval = \"10ms\""), "exclude"),
+        (&format!("{good}interval = \"9ms\""), "10 ms to 255 s"),
+        (&format!("{good}peers = [\"gw2\"]"), "no address"),
+        (&format!("{good}virtual_mac = true"), "not supported"),
+        (&format!("{good}adv_skew = 3"), "did you mean `advskew`?"),
+        (&format!("{good}{VHOST}addresses = [\"10.0.0.8/24\"]"), "vhid 7 is there already"),
+        (
+            &format!("{good}{}{good}", VHOST.replace("7", "8")),
+            "10.0.0.9/24 belongs to vhid 7 already",
+        ),
+    ] {
+        let refused = carp(lines).unwrap_err();
+        assert!(refused.contains(says) && refused.contains("gw.toml:"), "{lines}: {refused}");
+    }
+}

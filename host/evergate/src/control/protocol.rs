@@ -25,6 +25,19 @@ pub enum Request {
     ShowInterfaces,
     /// The address tables, as [`TableRow`]s.
     ShowTables,
+    /// One [`super::CarpReport`].
+    ShowCarp,
+    /// Hands every vhost over to another gateway; the answer's `done` says how many were MASTER.
+    Failover {
+        /// The contrary: the vhosts may preempt again.
+        undo: bool,
+    },
+    /// Demotes the gateway on the operator's behalf; the answer's `done` is the sum of all
+    /// demotions.
+    Demote {
+        /// By how much; 0 for not any more.
+        amount: u16,
+    },
     /// Removes states; the answer's `done` says how many.
     KillStates {
         /// Which states; an empty filter means all.

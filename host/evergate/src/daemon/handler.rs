@@ -29,6 +29,9 @@ impl Handler for Running {
                 }
                 Ok(Value::Null)
             }
+            Request::ShowCarp => answers.item(&carp(self)?.report()?).map(|()| Value::Null),
+            Request::Failover { undo } => carp(self)?.failover(undo).map(Value::from),
+            Request::Demote { amount } => carp(self)?.demote(amount).map(Value::from),
             Request::KillStates { filter } => {
                 let selects = reports::selector(self, &filter);
                 let killed = self.gateway.kill(&selects);
@@ -59,4 +62,9 @@ impl Handler for Running {
             }
         }
     }
+}
+
+fn carp(running: &Running) -> Result<&super::carp::Carp, String> {
+    let none = || "this gateway has no [[carp]] in its configuration".to_owned();
+    running.carp.as_ref().ok_or_else(none)
 }

@@ -19,6 +19,8 @@ use crate::stop::Stop;
 /// `RTMGRP_LINK | IPV4_IFADDR | IPV4_ROUTE | IPV4_RULE | IPV6_IFADDR | IPV6_ROUTE`, and
 /// `RTNLGRP_IPV6_RULE` (19) as a bit (linux/rtnetlink.h).
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18;
+/// `RTMGRP_LINK | IPV4_IFADDR | IPV6_IFADDR`.
+const DEVICE_GROUPS: u32 = 0x1 | 0x10 | 0x100;
 /// One notification fits; a longer one is cut, which does not matter.
 const RECEIVE_BUFFER: usize = 8 * 1024;
 /// Changes that go on and on are told at last after this many debounce times.
@@ -46,9 +48,21 @@ impl Monitor {
     /// # Errors
     /// Fails when no file descriptor is left.
     pub fn open() -> Result<Self, NetlinkError> {
+        Self::subscribe(GROUPS)
+    }
+
+    /// Subscribes to changes of devices and addresses alone.
+    ///
+    /// # Errors
+    /// Fails when no file descriptor is left.
+    pub fn of_devices() -> Result<Self, NetlinkError> {
+        Self::subscribe(DEVICE_GROUPS)
+    }
+
+    fn subscribe(groups: u32) -> Result<Self, NetlinkError> {
         let failed = |source| NetlinkError::new("subscribing to network changes", source);
         let mut socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
-        socket.bind(&SocketAddr::new(0, GROUPS)).map_err(failed)?;
+        socket.bind(&SocketAddr::new(0, groups)).map_err(failed)?;
         socket.set_non_blocking(true).map_err(failed)?;
         Ok(Self { socket, buffer: vec![0; RECEIVE_BUFFER] })
     }
