@@ -11,14 +11,15 @@ use std::process::ExitCode;
 
 /// To be called first in `main`, before any thread is started.
 ///
-/// Called as `PROGRAM run -c FILE` the program is the gateway: its exit code is returned. Else
+/// Called as `PROGRAM run -c FILE` or `PROGRAM policy ...` the program is the gateway: its exit
+/// code is returned. Else
 /// it becomes root in a user namespace, unless it is root already.
 ///
 /// # Errors
 /// When the system allows neither; the message says what is missing.
 pub fn enter() -> anyhow::Result<Option<ExitCode>> {
     let args: Vec<_> = std::env::args_os().collect();
-    if args.get(1).is_some_and(|arg| arg == "run") {
+    if args.get(1).is_some_and(|arg| arg == "run" || arg == "policy") {
         return Ok(Some(evergate::main(args)));
     }
     if !evergate_io::netns::is_network_root() {

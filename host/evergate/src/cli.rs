@@ -6,6 +6,7 @@
 mod args;
 mod carp;
 mod check;
+mod policy;
 
 pub(crate) mod show;
 
@@ -16,7 +17,8 @@ use clap::Parser;
 
 use crate::control::{self, Request};
 use crate::{daemon, demo};
-use args::{Args, Command, KillWhat, PolicyCommand, TableCommand};
+use args::{Args, Command, KillWhat, TableCommand};
+pub(crate) use policy::stamp;
 
 /// Runs the command line given by `args`, the program's name first.
 #[must_use]
@@ -83,23 +85,10 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Failover { undo } => return carp::failover(&control, undo),
         Command::Demote { amount } => carp::demote(&control, amount)?,
-        Command::Policy { command } => policy(&control, command)?,
+        Command::Policy { command } => return policy::run(&control, command),
         Command::Table { command } => table(&control, command)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn policy(control: &std::path::Path, command: PolicyCommand) -> anyhow::Result<()> {
-    match command {
-        PolicyCommand::List { json } => show::policies(control, json),
-        PolicyCommand::Load { name, file } => {
-            let file = file.map(|f| std::path::absolute(&f)).transpose()?;
-            let request = Request::PolicyLoad { name: name.clone(), file };
-            let hash = control::ask::<()>(control, &request, |()| ())?;
-            println!("policy {name} is now {}", hash.as_str().unwrap_or_default());
-            Ok(())
-        }
-    }
 }
 
 fn table(control: &std::path::Path, command: TableCommand) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@
 mod carp;
 mod error;
 mod raw;
+mod security;
 mod units;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ pub use carp::CarpConfig;
 pub use error::ConfigError;
 pub use units::{ByteSize, Span};
 
+use crate::Security;
 use evergate_policy::Params;
 use evergate_state::Timeouts;
 use raw::Raw;
@@ -75,6 +77,8 @@ pub struct PolicyConfig {
     pub deadline: Duration,
     /// The policy's own settings.
     pub params: Params,
+    /// Whether it is loaded anew when its file changes.
+    pub watch: bool,
 }
 
 /// The whole configuration, checked.
@@ -106,6 +110,8 @@ pub struct Config {
     pub interfaces: Vec<Interface>,
     /// The chain of policies, in order.
     pub policies: Vec<PolicyConfig>,
+    /// Which modules may be run.
+    pub security: Security,
     /// Address tables: name and entries.
     pub tables: BTreeMap<String, Vec<String>>,
     /// The most states at a time.

@@ -13,6 +13,7 @@ mod purge;
 mod reports;
 mod routes;
 mod tuns;
+mod watch;
 mod workers;
 
 use std::path::Path;
@@ -100,6 +101,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     let started = Instant::now();
     let running =
         Arc::new(Running { config, started, gateway, policies, workers, attached, carp, removed });
+    let watch = watch::start(&running, stop.clone())?;
     let served = elected.and_then(|()| serve(&running));
     if served.is_ok() {
         tracing::info!(name = running.config.name, pid = std::process::id(), "the gateway runs");
@@ -114,7 +116,7 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
     routes_stop.signal();
     let taken_back = routes.join().unwrap_or_else(|_| anyhow::bail!("the routes thread panicked"));
     stop.signal();
-    for thread in threads {
+    for thread in threads.into_iter().chain(watch) {
         let _ = thread.join();
     }
     running.workers.join();

@@ -8,5 +8,7 @@ mod daemon;
 mod demo;
 pub mod instance;
 mod render;
+mod security;
 
 pub use cli::main;
+pub use security::Security;

@@ -57,7 +57,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("quinn", &["evergate-sync-quic"]),
     ("quinn-proto", &["evergate-sync-quic"]),
     ("rustls", &["evergate-sync-quic"]),
-    ("ring", &["evergate-sync-quic"]),
+    ("ring", &["evergate-sync-quic", "evergate"]),
     ("tokio", &["evergate-sync-quic"]),
     ("rustix", &["evergate-io"]),
     ("libc", &["evergate-io"]),

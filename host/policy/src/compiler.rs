@@ -10,6 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use wasmtime::{Cache, CacheConfig, Config, Engine, Linker, Module};
 
+use crate::describe::{Description, describe};
 use crate::environment::Environment;
 use crate::error::{CompilerError, LoadError};
 use crate::host::{HostState, Shared, add_to_linker};
@@ -136,6 +137,19 @@ impl Compiler {
         Ok(Arc::new(policy))
     }
 
+    /// Tells what a module in binary or text form is made of, without compiling or running it.
+    ///
+    /// # Errors
+    /// It is too large, or neither a module nor the text of one.
+    pub fn describe(&self, name: &str, bytes: &[u8]) -> Result<Description, LoadError> {
+        let refused = |refusal| LoadError::Refused { policy: name.to_owned(), refusal };
+        let limit = self.config.module_bytes_max;
+        if bytes.len() > limit {
+            return Err(refused(Refusal::TooLarge { bytes: bytes.len(), limit }));
+        }
+        describe(bytes, &binary(name, bytes)?).map_err(refused)
+    }
+
     fn module(&self, wasm: &[u8]) -> wasmtime::Result<Module> {
         let hash: [u8; 32] = Sha256::digest(wasm).into();
         let lock = || self.modules.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,6 +197,8 @@ fn engine_config() -> Config {
         .max_wasm_stack(STACK_BYTES)
         .cranelift_nan_canonicalization(true)
         .wasm_backtrace_max_frames(None)
+        // One core compiles; the others are for packets.
+        .parallel_compilation(false)
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .wasm_tail_call(false)

@@ -51,7 +51,10 @@ pub enum Refusal {
     #[error("it is neither a wasm module nor its text form (it does not begin with \\0asm or `(`)")]
     NotWasm,
     /// It is a component.
-    #[error("it is a component; policies are core modules")]
+    #[error(
+        "it is a component; components need the component model, which this gateway does not run: \
+         build it as a core module (see `evergate policy new`)"
+    )]
     Component,
     /// It breaks the rules of wasm, or uses a feature that is off.
     #[error("it is not a valid module: {0}")]
@@ -384,6 +387,10 @@ fn wanted(function: &Function) -> FuncType {
 
 fn same(ty: &FuncType, function: &Function) -> bool {
     *ty == wanted(function)
+}
+
+pub(crate) fn shown_type(ty: &FuncType) -> String {
+    show(ty)
 }
 
 fn show(ty: &FuncType) -> String {

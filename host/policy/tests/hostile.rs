@@ -238,7 +238,7 @@ fn features_that_are_off_are_refused() {
         );
         refused(text);
     }
-    refused_for("(component)", "it is a component; policies are core modules");
+    refused_for("(component)", "it is a component; components need the component model");
 }
 
 const LOG: &str = r#"(import "evergate" "log" (func $log (param i32 i32 i32)))"#;

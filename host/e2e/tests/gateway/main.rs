@@ -11,6 +11,7 @@ mod hops;
 mod inspection;
 mod local;
 mod malformed;
+mod operations;
 mod pmtu;
 mod policy;
 mod routes;
@@ -41,13 +42,14 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // Each test is a network of its own, but there are only so many cores.
     arguments.test_threads.get_or_insert(1);
-    let themes: [(&str, &[(&str, Test)]); 16] = [
+    let themes: [(&str, &[(&str, Test)]); 17] = [
         ("traffic", traffic::CLAIMS),
         ("hops", hops::CLAIMS),
         ("fragments", fragments::CLAIMS),
         ("pmtu", pmtu::CLAIMS),
         ("policy", policy::CLAIMS),
         ("inspection", inspection::CLAIMS),
+        ("operations", operations::CLAIMS),
         ("states", states::CLAIMS),
         ("swap", swap::CLAIMS),
         ("crash", crash::CLAIMS),

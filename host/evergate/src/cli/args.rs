@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 
+use super::policy::ModuleArgs;
 use crate::config::DEFAULT_CONTROL;
 use crate::control::StateFilter;
 
@@ -64,7 +65,7 @@ pub(super) enum Command {
         #[arg(value_name = "N|off", value_parser = demotion)]
         amount: u16,
     },
-    /// List or replace the policies of the running gateway.
+    /// List, replace, test and measure policies.
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -224,6 +225,86 @@ pub(super) enum PolicyCommand {
         name: String,
         /// A .wasm or .wat file; without it the configuration's source is read anew.
         file: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read a policy's module anew from where the configuration says; all of them without a name.
+    Reload {
+        /// The policy.
+        name: Option<String>,
+        /// Print JSON, an object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a policy out of service: it says continue to everything until it is loaded again.
+    Unload {
+        /// The policy.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a module is made of: hash, ABI, imports, exports, memory; runs nothing of it.
+    Inspect {
+        /// A .wasm or .wat file, or a built-in one such as builtin:home.
+        module: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a module about a table of packets, without a gateway; exit code 1 if a claim fails.
+    ///
+    /// The table is TOML: [[suite]] with name, settings, tables, and cases, a list of
+    /// ["tcp 10.0.0.5:4000 10.0.0.1:22", "pass rule=1", "what is claimed"].
+    Test {
+        #[command(flatten)]
+        module: ModuleArgs,
+        /// The table.
+        file: PathBuf,
+        /// Print JSON, an object a case.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure what a decision of a module costs, in nanoseconds.
+    Bench {
+        #[command(flatten)]
+        module: ModuleArgs,
+        /// A table as for `test`, whose suites are measured; else some common packets.
+        file: Option<PathBuf>,
+        /// How many calls, for each suite.
+        #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+        calls: u64,
+        /// Print JSON, an object a suite.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load a module whenever its file changes, and say what is wrong with it if anything is.
+    Watch {
+        #[command(flatten)]
+        module: ModuleArgs,
+        /// The policy of the running gateway to replace; else it is only tried out.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Make a key to sign modules with; prints the public key for the configuration.
+    Keygen {
+        /// Where the secret key goes.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign a module: writes MODULE.sig beside it.
+    Sign {
+        /// The secret key.
+        #[arg(long)]
+        key: PathBuf,
+        /// The module.
+        module: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -159,8 +159,11 @@ fn policy_table(rows: &[PolicyRow]) -> String {
     let mut grid = Grid::new(&[
         "policy",
         "hash",
+        ">abi",
         ">size",
         ">decisions",
+        ">p50",
+        ">p99",
         ">traps",
         ">out of time",
         ">bad verdicts",
@@ -171,8 +174,11 @@ fn policy_table(rows: &[PolicyRow]) -> String {
         grid.row(vec![
             row.name.clone(),
             row.hash.get(..12).unwrap_or(&row.hash).to_owned(),
+            row.abi_version.to_string(),
             render::bytes(row.size),
             row.decisions.to_string(),
+            time(row.timed, row.p50_ns),
+            time(row.timed, row.p99_ns),
             row.traps.to_string(),
             row.out_of_time.to_string(),
             row.bad_verdicts.to_string(),
@@ -181,6 +187,11 @@ fn policy_table(rows: &[PolicyRow]) -> String {
         ]);
     }
     grid.render()
+}
+
+/// Nanoseconds; a dash where nothing was timed yet.
+fn time(timed: u64, ns: u64) -> String {
+    if timed == 0 { "-".to_owned() } else { format!("{ns} ns") }
 }
 
 fn interfaces(rows: &[InterfaceRow]) -> String {

@@ -12,6 +12,7 @@ use evergate_state::{Profile, Timeout, Timeouts};
 
 use super::carp::{self, RawCarp};
 use super::error::closest;
+use super::security::RawSecurity;
 use super::{
     ByteSize, Config, ConfigError, DefaultVerdict, Interface, OnCrash, PolicyConfig, PolicySource,
     Span,
@@ -40,6 +41,8 @@ pub(super) struct Raw {
     policy: Vec<RawPolicy>,
     #[serde(default)]
     tables: BTreeMap<Spanned<String>, Vec<String>>,
+    #[serde(default)]
+    security: RawSecurity,
     #[serde(default)]
     limits: RawLimits,
     #[serde(default)]
@@ -79,6 +82,8 @@ struct RawPolicy {
     fuel: Option<Spanned<u64>>,
     memory: Option<Spanned<ByteSize>>,
     deadline: Option<Span>,
+    #[serde(default)]
+    watch: bool,
     #[serde(default)]
     config: Params,
 }
@@ -188,6 +193,7 @@ impl Raw {
             rule_priority: check_route_numbers(&source, gateway.rule_priority, "rule_priority")?,
             interfaces,
             policies,
+            security: self.security.check(&source)?,
             tables,
             states,
             fragments: usize::try_from(fragments).unwrap_or(usize::MAX),
@@ -299,6 +305,7 @@ fn check_policies(
             memory: check_memory(source, entry.memory)?,
             deadline: entry.deadline.map_or(Duration::from_millis(10), |span| span.0),
             params: entry.config,
+            watch: entry.watch,
         });
     }
     Ok(policies)

@@ -50,6 +50,11 @@ pub enum Request {
         /// Absolute path of a `.wasm` or `.wat` file; none: where the configuration says.
         file: Option<std::path::PathBuf>,
     },
+    /// Takes a policy out of service; its place says continue.
+    PolicyUnload {
+        /// The policy.
+        name: String,
+    },
     /// Adds entries to a table.
     TableAdd {
         /// The table.
@@ -237,6 +242,18 @@ pub struct PolicyRow {
     pub bad_verdicts: u64,
     /// Packets blocked without a call because it had failed too often.
     pub held_off: u64,
+    /// The version of the ABI it speaks.
+    pub abi_version: u32,
+    /// Instances made, of all threads.
+    pub instances: u64,
+    /// The largest memory of an instance in bytes.
+    pub memory: u64,
+    /// Calls that were timed, one of 256.
+    pub timed: u64,
+    /// What half of the timed calls took at most, in nanoseconds.
+    pub p50_ns: u64,
+    /// What 99 of 100 timed calls took at most, in nanoseconds.
+    pub p99_ns: u64,
     /// What its last failure was.
     pub last_failure: Option<String>,
 }

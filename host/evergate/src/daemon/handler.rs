@@ -43,6 +43,11 @@ impl Handler for Running {
                 tracing::info!(policy = name, hash, "policy replaced");
                 Ok(Value::from(hash))
             }
+            Request::PolicyUnload { name } => {
+                self.policies.unload(&name).map_err(|e| format!("{e:#}"))?;
+                tracing::info!(policy = name, "policy unloaded");
+                Ok(Value::Null)
+            }
             Request::TableAdd { table, entries } => {
                 let entries = parse_entries(&entries).map_err(|e| e.to_string())?;
                 let added = self.policies.environment().tables.add(&table, &entries);

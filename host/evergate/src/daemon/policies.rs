@@ -10,12 +10,17 @@ use evergate_policy::{
     Tables, Ticker,
 };
 
+use crate::Security;
 use crate::builtin;
 use crate::config::{Config, PolicyConfig, PolicySource};
 use crate::control::PolicyRow;
 
 /// The most that is read of a file; the compiler has its own, lower bound for modules.
 const FILE_MAX: u64 = 64 << 20;
+/// What is in the place of a policy that was unloaded.
+const CONTINUE: &[u8] = br#"(module (memory (export "memory") 1)
+    (func (export "evergate_abi_v1") (result i32) (i32.const 0))
+    (func (export "decide") (param i32) (result i64) (i64.const 0)))"#;
 
 /// The chain in use and what is needed to load into it.
 pub(crate) struct Policies {
@@ -23,6 +28,7 @@ pub(crate) struct Policies {
     environment: Arc<Environment>,
     chain: Arc<SharedChain>,
     configured: Vec<PolicyConfig>,
+    security: Security,
     /// Where each policy's module came from; also the lock of who replaces one.
     origins: Mutex<Vec<String>>,
 }
@@ -50,13 +56,14 @@ impl Policies {
             environment,
             chain: Arc::default(),
             configured: config.policies.clone(),
+            security: config.security.clone(),
             origins: Mutex::default(),
         };
         let mut loaded = Vec::new();
         let mut origins = Vec::new();
         for policy in &config.policies {
             let place = || format!("{}: policy {}", config.path.display(), policy.name);
-            let (bytes, origin) = read(&policy.source).with_context(place)?;
+            let (bytes, origin) = policies.read(&policy.source).with_context(place)?;
             let policy = policies
                 .compile(policy, &bytes)
                 .with_context(|| format!("{} ({origin})", place()))?;
@@ -104,17 +111,28 @@ impl Policies {
     /// # Errors
     /// When there is no such policy, or the module is refused: then the running one stays.
     pub(crate) fn replace(&self, name: &str, file: Option<PathBuf>) -> anyhow::Result<String> {
-        let index = self
-            .configured
-            .iter()
-            .position(|policy| policy.name == name)
-            .with_context(|| format!("no policy {name}; the chain is: {}", self.names()))?;
+        // Compiling takes milliseconds to seconds, which packets must not feel.
+        evergate_io::process::be_patient();
+        let index = self.place_of(name)?;
         let configured = &self.configured[index];
         let source = file.map_or_else(|| configured.source.clone(), PolicySource::File);
-        let (bytes, origin) = read(&source)?;
+        let (bytes, origin) = self.read(&source)?;
+        self.put(index, &bytes, origin)
+    }
+
+    /// Puts a module that says continue in the place of a policy's.
+    ///
+    /// # Errors
+    /// When there is no such policy.
+    pub(crate) fn unload(&self, name: &str) -> anyhow::Result<()> {
+        self.put(self.place_of(name)?, CONTINUE, "unloaded".to_owned()).map(drop)
+    }
+
+    fn put(&self, index: usize, bytes: &[u8], origin: String) -> anyhow::Result<String> {
+        let configured = &self.configured[index];
         let policy = self
-            .compile(configured, &bytes)
-            .with_context(|| format!("policy {name} is unchanged: {origin}"))?;
+            .compile(configured, bytes)
+            .with_context(|| format!("policy {} is unchanged: {origin}", configured.name))?;
         let hash = policy.hash_hex();
         let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         let mut chain = self.chain.load().policies().to_vec();
@@ -122,6 +140,20 @@ impl Policies {
         self.chain.store(Chain::new(chain)?);
         origins[index] = origin;
         Ok(hash)
+    }
+
+    fn place_of(&self, name: &str) -> anyhow::Result<usize> {
+        let place = self.configured.iter().position(|policy| policy.name == name);
+        place.with_context(|| format!("no policy {name}; the chain is: {}", self.names()))
+    }
+
+    /// The bytes of a module that may be run, and a name of where they came from.
+    fn read(&self, source: &PolicySource) -> anyhow::Result<(Vec<u8>, String)> {
+        let (bytes, origin) = read(source)?;
+        if let PolicySource::File(path) = source {
+            self.security.check(&bytes, path).with_context(|| origin.clone())?;
+        }
+        Ok((bytes, origin))
     }
 
     fn names(&self) -> String {
@@ -155,6 +187,12 @@ impl Policies {
                     out_of_time: stats.out_of_time,
                     bad_verdicts: stats.bad_verdicts,
                     held_off: stats.held_off,
+                    abi_version: policy.abi_version(),
+                    instances: stats.instances,
+                    memory: policy.limits().memory as u64,
+                    timed: stats.times.samples,
+                    p50_ns: stats.times.p50_ns,
+                    p99_ns: stats.times.p99_ns,
                     last_failure: stats.last_failure.map(|failure| failure.to_string()),
                 }
             })
