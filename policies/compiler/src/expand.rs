@@ -71,7 +71,7 @@ pub(crate) struct Expander<'a> {
     around: Vec<Condition>,
     /// Paths of the anchors around.
     path: Vec<String>,
-    gates: u8,
+    gates: u16,
     visits: usize,
     /// Anchors that are being entered.
     depth: usize,

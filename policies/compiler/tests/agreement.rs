@@ -39,7 +39,7 @@ fn note(seen: &mut BTreeSet<String>, outcome: &Outcome) {
 #[test]
 fn module_and_interpreter_agree() {
     const PACKETS: u64 = 1_000;
-    let pairs = number("EVERGATE_RULES_PAIRS", 30_000);
+    let pairs = number("EVERGATE_RULES_PAIRS", 16_000);
     let first = number("EVERGATE_RULES_SEED", 0);
     let gateway = Gateway::new();
     let mut seen = BTreeSet::new();

@@ -62,7 +62,7 @@ fn evaluate<H: Host>(moment: &mut Moment<'_, H>, out: usize, interface: u32) -> 
         return evaluation;
     }
     moment.interface = interface;
-    moment.gates = 0;
+    moment.gates = [0; GATES_MAX / 32];
     moment.matched = 0;
     let class = (out * 2 + usize::from(moment.facts.v6)) * INTERFACES + interface as usize;
     let forest = image[image[H_CLASSES] as usize + class] as usize;
@@ -162,7 +162,7 @@ fn step<H: Host>(moment: &mut Moment<'_, H>, evaluation: &mut Evaluation, entry:
     let kind = flags & KIND_MASK;
     if kind == KIND_MARKER {
         if flags & FLAG_GATE != 0 {
-            moment.gates |= 1 << (argument & 31);
+            moment.gates[(argument >> 5 & 7) as usize] |= 1 << (argument & 31);
         }
         return flags & FLAG_QUICK != 0;
     }

@@ -17,7 +17,7 @@ pub const TABLES_MAX: usize = 120;
 /// The most trees of a class.
 pub const TREES_MAX: usize = 6;
 /// The most anchors whose own condition depends on tags or chance.
-pub const GATES_MAX: usize = 32;
+pub const GATES_MAX: usize = 256;
 
 /// Words of the header.
 pub const HEADER_WORDS: usize = 24;

@@ -15,7 +15,7 @@ pub(crate) struct Moment<'a, H> {
     /// The interface of this evaluation.
     pub(crate) interface: u32,
     /// Gates that are open.
-    pub(crate) gates: u32,
+    pub(crate) gates: [u32; GATES_MAX / 32],
     /// Index plus 1 of the last rule that matched.
     pub(crate) matched: u32,
     /// Tables that were looked up, and what was found: sources, then destinations.
@@ -34,7 +34,7 @@ impl<'a, H: Host> Moment<'a, H> {
             tag: u32::from(facts.tag),
             received: 0,
             interface: 0,
-            gates: 0,
+            gates: [0; GATES_MAX / 32],
             matched: 0,
             known: [0; 8],
             found: [0; 8],
@@ -100,7 +100,7 @@ impl<'a, H: Host> Moment<'a, H> {
             P_RECEIVED => self.in_mask(value, self.received),
             P_CHANCE => self.chance() < value,
             P_URPF => self.urpf_failed(),
-            P_GATE => self.gates & (1 << (argument & 31)) != 0,
+            P_GATE => self.gates[(argument >> 5 & 7) as usize] & (1 << (argument & 31)) != 0,
             P_SINCE => self.matched > value,
             _ => false,
         }

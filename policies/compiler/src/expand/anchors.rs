@@ -133,12 +133,12 @@ impl<'a> Expander<'a> {
         if !conditions.iter().skip(own).any(is_dynamic) {
             return Some(conditions);
         }
-        let gate = self.gates;
-        if usize::from(gate) >= GATES_MAX {
+        let next = self.gates;
+        let Some(gate) = u8::try_from(next).ok().filter(|_| usize::from(next) < GATES_MAX) else {
             let message = format!("more than {GATES_MAX} anchors depend on tags or chance");
             self.report.error(span, message);
             return None;
-        }
+        };
         self.gates += 1;
         if !self.push(marker(Kind::OpenGate(gate), conditions.clone()), span) {
             return None;

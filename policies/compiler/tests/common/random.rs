@@ -173,7 +173,7 @@ fn filter(random: &mut Random, in_anchor: bool, action: &str) -> String {
     if random.one_in(12) {
         text += random.pick(&[" tos lowdelay", " tos 0xb8"]);
     }
-    if random.one_in(6) {
+    if random.one_in(if in_anchor { 12 } else { 6 }) {
         text += random.pick(&[" tagged A", " ! tagged A", " tagged B"]);
     }
     if random.one_in(10) {
