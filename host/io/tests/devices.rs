@@ -13,9 +13,11 @@ use evergate_io::netlink::{
 };
 use evergate_io::netns::NetNs;
 use evergate_io::packet_socket::PacketSocket;
+use evergate_io::raw_socket::{RawSocket, Received};
 use evergate_io::stop::Stop;
 use evergate_io::sysctl;
 use evergate_io::tun::{FRAME_MAX, MTU_MAX, TunDevice, TunError, Wake};
+use evergate_io::wait;
 
 /// Names the process that makes a tun with few descriptors left.
 const FEW_DESCRIPTORS: &str = "EVERGATE_TEST_FEW_DESCRIPTORS";
@@ -45,6 +47,9 @@ fn main() {
         a_panic_inside_a_namespace_reaches_the_caller,
         sysctls_follow_the_namespace,
         a_batch_of_frames_arrives_in_order,
+        whole_packets_of_one_protocol_arrive_with_ttl_and_destination,
+        an_added_address_remembers_who_added_it,
+        ports_of_a_bridge_reach_each_other,
     ]);
 }
 
@@ -405,5 +410,99 @@ fn a_batch_of_frames_arrives_in_order() {
             }
         }
         assert!(PacketSocket::sender("nothing").is_err());
+    });
+}
+
+/// Waits for the next packet of a raw socket.
+fn next(socket: &RawSocket, buffer: &mut [u8]) -> Received {
+    let deadline = evergate_io::clock::monotonic_ns() + 5_000_000_000;
+    while evergate_io::clock::monotonic_ns() < deadline {
+        if let Some(received) = socket.receive(buffer).expect("receive") {
+            return received;
+        }
+        wait::readable(&[std::os::fd::AsFd::as_fd(socket)], Some(deadline)).expect("poll");
+    }
+    panic!("nothing came");
+}
+
+fn whole_packets_of_one_protocol_arrive_with_ttl_and_destination() {
+    const PROTOCOL: u8 = 112;
+    alone(|netlink| {
+        let (a, b) = pair(netlink);
+        // The sender of the packets is nobody here, but could be a neighbour of b.
+        netlink.add_address(b, ip("10.0.0.2"), 24, AddressOptions::default()).expect("address");
+        let open =
+            |family, name, index| RawSocket::open(family, PROTOCOL, name, index).expect("open");
+        let mut buffer = [0; 256];
+
+        let (sender, receiver) = (open(Family::V4, "a", a), open(Family::V4, "b", b));
+        receiver.join(ip("224.0.0.18")).expect("join");
+        let mut packet = vec![0x45, 0x10, 0, 24, 0, 1, 0x40, 0, 254, PROTOCOL, 0, 0];
+        packet.extend([10, 0, 0, 77, 224, 0, 0, 18, 1, 2, 3, 4]);
+        sender.send(&packet, ip("224.0.0.18")).expect("send");
+        assert_eq!(next(&receiver, &mut buffer), Received::Packet { len: 24 });
+        // The kernel fills in the checksum alone.
+        assert_eq!((buffer[8], &buffer[12..24]), (254, &packet[12..24]));
+        assert_eq!(receiver.receive(&mut buffer).expect("receive"), None);
+
+        // Without any usable address the kernel sends nothing.
+        netlink.add_address(a, ip("fd00::1"), 64, AddressOptions::default()).expect("address");
+        let (sender, receiver) = (open(Family::V6, "a", a), open(Family::V6, "b", b));
+        receiver.join(ip("ff02::12")).expect("join");
+        let (IpAddr::V6(from), IpAddr::V6(to)) = (ip("fe80::1"), ip("ff02::12")) else { panic!() };
+        let mut packet = vec![0x60, 0, 0, 0, 0, 4, PROTOCOL, 253];
+        packet.extend([&from.octets()[..], &to.octets(), &[1, 2, 3, 4]].concat());
+        sender.send(&packet, to.into()).expect("send");
+        let expected = Received::Payload { from, to, hop_limit: 253, len: 4 };
+        assert_eq!(next(&receiver, &mut buffer), expected);
+        assert_eq!(buffer[..4], [1, 2, 3, 4]);
+    });
+}
+
+fn an_added_address_remembers_who_added_it() {
+    alone(|netlink| {
+        let (a, _) = pair(netlink);
+        let options = AddressOptions { protocol: 0xe7, ..AddressOptions::default() };
+        for address in ["10.0.0.1", "fd00::1"] {
+            netlink.add_address(a, ip(address), 24, options).expect("address");
+        }
+        let addresses = netlink.addresses().expect("addresses");
+        // Kernels before 5.18 say it of none.
+        let told = addresses.iter().any(|address| address.protocol != 0);
+        let ours = addresses.iter().filter(|address| address.protocol == 0xe7).count();
+        assert_eq!(ours, if told { 2 } else { 0 });
+    });
+}
+
+fn ports_of_a_bridge_reach_each_other() {
+    alone(|netlink| {
+        netlink.add_bridge("br0").expect("bridge");
+        let index = |netlink: &mut Netlink, name: &str| {
+            netlink.link(name).expect("links").unwrap_or_else(|| panic!("no {name}")).index
+        };
+        let bridge = index(netlink, "br0");
+        netlink.set_up(bridge).expect("up");
+        for (port, end) in [("p", "x"), ("q", "y")] {
+            let veth = |name| VethEnd { name, netns: None, mtu: None };
+            netlink.add_veth(veth(port), veth(end)).expect("veth");
+            let port = index(netlink, port);
+            netlink.add_port(bridge, port).expect("port");
+            netlink.set_up(port).expect("up");
+            let end = index(netlink, end);
+            netlink.set_up(end).expect("up");
+        }
+        let (x, y) = (PacketSocket::sender("x"), PacketSocket::receiver("y"));
+        let frame = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 1], &[0x88, 0xb5], &[7; 46]].concat();
+        let (x, y) = (x.expect("socket"), y.expect("socket"));
+        let mut buffer = [0; 2048];
+        for _ in 0..200 {
+            x.send(&[&frame]).expect("send");
+            while let Some(len) = y.receive(&mut buffer, 20).expect("receive") {
+                if buffer[..len] == frame {
+                    return;
+                }
+            }
+        }
+        panic!("the frame did not cross the bridge");
     });
 }

@@ -10,14 +10,16 @@ use evergate_e2e::tools;
 use evergate_e2e::wait::{LIMIT, SILENCE, until};
 use evergate_e2e::world::pings;
 
-use pair::{Pair, VIP, inside, outside};
+use pair::{Pair, SERVER, VIP, inside, outside};
 
 crate::claims![
     when_the_master_is_killed_the_backup_has_its_addresses_and_pings_go_on,
     power_loss_costs_a_few_adverts,
+    what_passes_through_the_pair_goes_on_through_the_other,
     a_planned_failover_loses_nothing_and_the_better_one_returns,
     a_demotion_moves_the_addresses_and_taking_it_off_moves_them_back,
     a_lost_link_moves_every_vhid_of_the_group,
+    under_full_load_nobody_is_taken_for_dead,
     a_clean_stop_bows_out_at_once_and_leaves_no_address,
     after_a_crash_the_leftovers_are_gone_before_the_election,
     a_device_that_goes_and_comes_is_followed,
@@ -83,6 +85,35 @@ fn power_loss_costs_a_few_adverts() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn what_passes_through_the_pair_goes_on_through_the_other() -> anyhow::Result<()> {
+    let mut pair = fast()?;
+    until("a ping through A", || pings(&pair.client, SERVER))?;
+    let running = pair.ping(SERVER)?;
+    std::thread::sleep(Duration::from_millis(300));
+    pair.a.ask(&Request::Failover { undo: false })?;
+    pair.a.until_all("BACKUP")?;
+    std::thread::sleep(Duration::from_millis(300));
+    let pinged = running.finish()?;
+    println!("planned, through the pair: {pinged:?} at 10 ms");
+    ensure!(pinged.lost <= 1 + ON_ITS_WAY, "{pinged:?}");
+
+    pair.a.ask(&Request::Failover { undo: true })?;
+    pair.a.until_all("MASTER")?;
+    pair.b.until_all("BACKUP")?;
+    let running = pair.ping(SERVER)?;
+    std::thread::sleep(Duration::from_millis(300));
+    for bridge in [&pair.lan, &pair.wan] {
+        bridge.host().set_down("a")?;
+    }
+    pair.b.until_all("MASTER")?;
+    pair.a.kill();
+    std::thread::sleep(Duration::from_millis(500));
+    let pinged = running.finish()?;
+    println!("power loss, through the pair: {pinged:?} at 10 ms");
+    ensure!(pinged.lost <= 50, "{pinged:?}");
+    Ok(())
+}
+
 fn a_planned_failover_loses_nothing_and_the_better_one_returns() -> anyhow::Result<()> {
     let pair = fast()?;
     let running = pair.ping(VIP[0])?;
@@ -144,6 +175,27 @@ fn a_lost_link_moves_every_vhid_of_the_group() -> anyhow::Result<()> {
     pair.b.until_all("BACKUP")?;
     ensure!(pair.a.report()?.reasons.is_empty(), "{:?}", pair.a.report()?);
     pair.ensure_one_owner()
+}
+
+fn under_full_load_nobody_is_taken_for_dead() -> anyhow::Result<()> {
+    let pair = fast()?;
+    let cores = std::thread::available_parallelism()?.get();
+    let changes = || [&pair.a, &pair.b].map(|member| member.counter("carps_ostates"));
+    let before = changes().into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let busy = (0..2 * cores)
+        .map(|_| tools::start(&pair.client, &["sh", "-c", "while :; do :; done"]))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    std::thread::sleep(Duration::from_secs(5));
+    drop(busy);
+    let after = changes().into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let (report, late) = (pair.b.report()?, pair.b.counter("carps_late")?);
+    println!(
+        "5 s of load, real-time {}: changes {before:?} {after:?}, {late} late",
+        report.realtime
+    );
+    // Without a real-time priority the system may let a gateway starve for longer than that.
+    ensure!(before == after || !report.realtime, "a false election: {before:?} {after:?}");
+    Ok(())
 }
 
 fn a_clean_stop_bows_out_at_once_and_leaves_no_address() -> anyhow::Result<()> {

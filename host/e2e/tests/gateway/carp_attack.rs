@@ -148,7 +148,17 @@ fn another_host_that_answers_for_an_address_is_named() -> anyhow::Result<()> {
 }
 
 fn gateways_elect_by_unicast_too() -> anyhow::Result<()> {
+    for local in [false, true] {
+        elect_by_unicast(local).with_context(|| format!("filter_local = {local}"))?;
+    }
+    Ok(())
+}
+
+fn elect_by_unicast(local: bool) -> anyhow::Result<()> {
     let mut pair = Pair::new()?;
+    for member in [&mut pair.a, &mut pair.b] {
+        member.gateway = format!("filter_local = {local}\n");
+    }
     let peers = |number: u8| format!("{CALM}peers = [\"10.0.1.{number}\", \"fd00:1::{number}\"]\n");
     let sniffer = Sniffer::on(&pair.client, "eth0")?;
     pair.a.start(&inside(&peers(12)))?;
@@ -163,6 +173,7 @@ fn gateways_elect_by_unicast_too() -> anyhow::Result<()> {
         parsed.proto == 112 && parsed.dst.is_multicast()
     })?;
     ensure!(stray.is_none(), "an advert went to the group");
+    ensure!(pair.b.row()?.state == "BACKUP", "{:?}", pair.b.row()?);
     pair.a.stop()?;
     pair.b.until_all("MASTER")
 }

@@ -119,6 +119,9 @@ fn counters(report: &CarpReport) -> String {
     let mut text = format!("\nnode {} epoch {}\n", report.node, report.epoch);
     let named = report.vhosts.iter().map(|row| (format!("vhid {}", row.vhid), &row.counters));
     for (name, counters) in named.chain([("no vhid of ours".to_owned(), &report.strays)]) {
+        if counters.values().all(|value| *value == 0) {
+            continue;
+        }
         let mut grid = Grid::new(&[&name, ">count"]);
         for (counter, value) in counters.iter().filter(|(_, value)| **value > 0) {
             grid.row(vec![counter.clone(), value.to_string()]);

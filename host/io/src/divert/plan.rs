@@ -19,6 +19,8 @@ pub(super) const UNREACHABLE_METRIC: u32 = 0xffff_fff0;
 /// The metric of the route into the tun.
 const TUN_METRIC: u32 = 16;
 const IPPROTO_ICMPV6: u8 = 58;
+/// CARP proves itself, and whoever listens to it listens on the device, not behind a tun.
+const IPPROTO_CARP: u8 = 112;
 const LINK_LOCAL: (IpAddr, u8) = (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10);
 const MULTICAST: (IpAddr, u8) = (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8);
 
@@ -172,10 +174,11 @@ impl Plan {
         };
         let local = RuleAction::Lookup(TABLE_LOCAL);
         if config.self_tun.is_some() {
-            if family == Family::V6 {
-                for attached in &config.attached {
-                    let except =
-                        || Rule { iif: Some(attached.name.clone()), ..rule(EXCEPTIONS, local) };
+            for attached in &config.attached {
+                let except =
+                    || Rule { iif: Some(attached.name.clone()), ..rule(EXCEPTIONS, local) };
+                self.rules.push(Rule { ip_proto: Some(IPPROTO_CARP), ..except() });
+                if family == Family::V6 {
                     self.rules.push(Rule { ip_proto: Some(IPPROTO_ICMPV6), ..except() });
                     self.rules.push(Rule { to: Some(LINK_LOCAL), ..except() });
                     self.rules.push(Rule { to: Some(MULTICAST), ..except() });

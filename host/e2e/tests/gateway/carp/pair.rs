@@ -1,10 +1,12 @@
-//! Two gateways on shared segments, and a client.
+//! Two gateways on shared segments, a client and a server.
 //!
 //! ```text
-//! client eth0 ──┬── [lan] ──┬── lan0 A wan0 ──┬── [wan]
-//!    10.0.1.2   │           └── lan0 B wan0 ──┘
+//! client eth0 ────┬── lan0 A wan0 ──┬──── eth0 server
+//!     10.0.1.2    │                 │         10.0.2.2
+//!               [lan]             [wan]
+//!                 └── lan0 B wan0 ──┘
 //!               the virtual addresses 10.0.1.100 and 10.0.2.100 (and fd00:1::100)
-//! A has .11, B has .12
+//! A has .11, B has .12; the hosts' default routes lead to the virtual addresses
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -23,6 +25,8 @@ pub(crate) const VIP: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(10, 0, 1, 100)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 0x100)),
 ];
+/// The server, behind the gateways.
+pub(crate) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2));
 /// The passphrase of every vhid.
 pub(crate) const PASSPHRASE: &str = "secret";
 
@@ -37,12 +41,14 @@ pub(crate) struct Member {
     pub(crate) gateway: String,
 }
 
-/// Two gateways and a client.
+/// Two gateways, a client and a server.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) a: Member,
     pub(crate) b: Member,
     pub(crate) client: Host,
+    // Kept for the sake of its address.
+    _server: Host,
     pub(crate) lan: Bridge,
     pub(crate) wan: Bridge,
     pub(crate) lab: Lab,
@@ -75,10 +81,15 @@ impl Pair {
     pub(crate) fn new() -> anyhow::Result<Pair> {
         let lab = Lab::new()?;
         let (lan, wan) = (lab.bridge("lan")?, lab.bridge("wan")?);
-        let client = lab.host("client")?;
-        lan.connect(&lab, &client, "eth0", LinkOptions::default())?;
-        client.address("eth0", "10.0.1.2/24")?;
-        client.address("eth0", "fd00:1::2/64")?;
+        let end = |bridge: &Bridge, name: &str, net: u8| -> anyhow::Result<Host> {
+            let host = lab.host(name)?;
+            bridge.connect(&lab, &host, "eth0", LinkOptions::default())?;
+            host.address("eth0", &format!("10.0.{net}.2/24"))?;
+            host.address("eth0", &format!("fd00:{net}::2/64"))?;
+            host.route("default", &format!("10.0.{net}.100"))?;
+            Ok(host)
+        };
+        let (client, server) = (end(&lan, "client", 1)?, end(&wan, "server", 2)?);
         let member = |name: &str, number: u8| -> anyhow::Result<Member> {
             let host = lab.host(name)?;
             for (bridge, device, net) in [(&lan, "lan0", 1), (&wan, "wan0", 2)] {
@@ -92,7 +103,7 @@ impl Pair {
             Ok(Member { running: None, place, host, gateway: String::new() })
         };
         let (a, b) = (member("a", 11)?, member("b", 12)?);
-        Ok(Pair { a, b, client, lan, wan, lab })
+        Ok(Pair { a, b, client, _server: server, lan, wan, lab })
     }
 
     /// Both run, A as MASTER and B as BACKUP of every vhid; each is given its tables.

@@ -55,14 +55,18 @@ impl Picture {
         for link in links.iter().filter(|link| names.contains(&link.name)) {
             let own = || {
                 let here = addresses.iter().filter(|own| own.index == link.index);
-                here.filter(|own| !virtual_addresses.contains(&own.address) && !own.tentative)
+                here.filter(|own| !virtual_addresses.contains(&own.address))
             };
             // The kernel lists the first address of a prefix before its secondary ones.
             let source_v4 = own().find(|own| own.address.is_ipv4()).map(|own| own.address);
-            let v6 = |scoped: bool| {
+            // A link-local address is made from the device's own and may be used before the
+            // second is over in which the kernel looks for a double.
+            let v6 = |scoped: bool, tentative: bool| {
                 let found = own().find(|own| match own.address {
                     IpAddr::V4(_) => false,
-                    IpAddr::V6(v6) => v6.is_unicast_link_local() == scoped,
+                    IpAddr::V6(v6) => {
+                        v6.is_unicast_link_local() == scoped && own.tentative == tentative
+                    }
                 });
                 found.map(|own| own.address)
             };
@@ -72,8 +76,8 @@ impl Picture {
                 up: link.up && link.carrier,
                 mac: link.mac.first_chunk().map(|mac| Mac(*mac)),
                 source_v4,
-                source_v6: v6(true),
-                source_v6_wide: v6(false),
+                source_v6: v6(true, false).or_else(|| v6(true, true)),
+                source_v6_wide: v6(false, false),
             });
         }
         for own in addresses.iter().filter(|own| virtual_addresses.contains(&own.address)) {

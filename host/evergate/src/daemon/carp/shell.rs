@@ -52,7 +52,8 @@ pub(super) struct Vhost {
     pub(super) addresses: VirtualAddresses,
     /// When a refusal was last told, and how many were not since.
     refusals: (u64, u64),
-    send_failed: bool,
+    /// By family.
+    send_failed: [bool; 2],
 }
 
 impl Vhost {
@@ -61,7 +62,7 @@ impl Vhost {
         endpoint: Endpoint,
         addresses: VirtualAddresses,
     ) -> Vhost {
-        Vhost { config, endpoint, addresses, refusals: (0, 0), send_failed: false }
+        Vhost { config, endpoint, addresses, refusals: (0, 0), send_failed: [false; 2] }
     }
 }
 
@@ -282,7 +283,8 @@ impl Shell {
         self.identification = identification.wrapping_add(1);
         let Some(vhost) = self.vhosts.get_mut(usize::from(id.0)) else { return false };
         let sent = send(self.ports.get(&vhost.config.device), vhost, outgoing, identification);
-        let failed_before = std::mem::replace(&mut vhost.send_failed, sent.is_err());
+        let family = usize::from(outgoing.family == Af::V6);
+        let failed_before = std::mem::replace(&mut vhost.send_failed[family], sent.is_err());
         if let (Err(error), false) = (&sent, failed_before) {
             self.tell(Tale::SendFailed(id, error.to_string()));
         }

@@ -82,6 +82,8 @@ fn local_traffic_keeps_neighbour_discovery_out_and_finds_local_addresses_last() 
     assert_eq!(
         texts(Family::V4),
         [
+            "V4 6000: iif lan0 ipproto 112 lookup 255",
+            "V4 6000: iif wan0 ipproto 112 lookup 255",
             "V4 6001: iif lan0 lookup 5200",
             "V4 6001: iif wan0 lookup 5201",
             "V4 6002: lookup 255",
@@ -91,9 +93,11 @@ fn local_traffic_keeps_neighbour_discovery_out_and_finds_local_addresses_last() 
     assert_eq!(
         texts(Family::V6),
         [
+            "V6 6000: iif lan0 ipproto 112 lookup 255",
             "V6 6000: iif lan0 ipproto 58 lookup 255",
             "V6 6000: iif lan0 to fe80::/10 lookup 255",
             "V6 6000: iif lan0 to ff00::/8 lookup 255",
+            "V6 6000: iif wan0 ipproto 112 lookup 255",
             "V6 6000: iif wan0 ipproto 58 lookup 255",
             "V6 6000: iif wan0 to fe80::/10 lookup 255",
             "V6 6000: iif wan0 to ff00::/8 lookup 255",
