@@ -20,6 +20,7 @@ use crate::names::is_name;
 use crate::params::Params;
 use crate::policy::{Parts, Policy};
 use crate::validate::{Refusal, check};
+use crate::wasi;
 
 /// The largest file of a policy in bytes.
 const MODULE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -69,6 +70,7 @@ impl Compiler {
         let engine = Engine::new(&engine).map_err(text)?;
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).map_err(text)?;
+        wasi::add_to_linker(&mut linker).map_err(text)?;
         Ok(Self { engine, linker, config, modules: Mutex::default() })
     }
 

@@ -44,6 +44,10 @@ pub(crate) struct HostState {
     pub(crate) last_line: Option<String>,
     /// The settings that were asked for while loading.
     pub(crate) read: BTreeSet<String>,
+    /// What was written to the standard streams since the last line's end.
+    pub(crate) line: Vec<u8>,
+    /// Why the guest's runtime is about to end it.
+    pub(crate) cause: Option<String>,
     shared: Arc<Shared>,
     tables: Vec<Arc<Table>>,
     counters: Vec<Arc<AtomicU64>>,
@@ -63,12 +67,23 @@ impl HostState {
             loading: true,
             last_line: None,
             read: BTreeSet::new(),
+            line: Vec::new(),
+            cause: None,
             shared,
             tables: Vec::new(),
             counters: Vec::new(),
             meters: Vec::new(),
             random,
         }
+    }
+
+    pub(crate) fn next_random(&mut self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
     }
 }
 
@@ -79,7 +94,7 @@ pub(crate) struct HostError(pub(crate) String);
 
 type Result<T> = wasmtime::Result<T>;
 
-fn wrong<T>(message: String) -> Result<T> {
+pub(crate) fn wrong<T>(message: String) -> Result<T> {
     Err(wasmtime::Error::new(HostError(message)))
 }
 
@@ -100,7 +115,9 @@ pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> Result<()> {
 
 /// Takes the guest's memory and the host's data apart and counts the call.
 #[inline]
-fn enter<'a>(caller: &'a mut Caller<'_, HostState>) -> Result<(&'a mut [u8], &'a mut HostState)> {
+pub(crate) fn enter<'a>(
+    caller: &'a mut Caller<'_, HostState>,
+) -> Result<(&'a mut [u8], &'a mut HostState)> {
     let state = caller.data_mut();
     let Some(left) = state.calls_left.checked_sub(1) else {
         return wrong("it called host functions more often than it may".to_owned());
@@ -114,7 +131,12 @@ fn enter<'a>(caller: &'a mut Caller<'_, HostState>) -> Result<(&'a mut [u8], &'a
 
 /// Returns so many bytes of the guest's memory at this address.
 #[inline]
-fn bytes<'a>(memory: &'a [u8], function: &str, address: i32, len: usize) -> Result<&'a [u8]> {
+pub(crate) fn bytes<'a>(
+    memory: &'a [u8],
+    function: &str,
+    address: i32,
+    len: usize,
+) -> Result<&'a [u8]> {
     let start = usize::try_from(address.cast_unsigned()).unwrap_or(usize::MAX);
     match start.checked_add(len).and_then(|end| memory.get(start..end)) {
         Some(bytes) => Ok(bytes),
@@ -277,6 +299,12 @@ fn log(mut caller: Caller<'_, HostState>, level: i32, text: i32, len: i32) -> Re
     };
     let len = usize::try_from(len.cast_unsigned()).unwrap_or(usize::MAX);
     let text = bytes(memory, "log", text, len)?;
+    write_line(state, level, text);
+    Ok(())
+}
+
+/// Puts a line into the gateway's log, if the policy may write another.
+pub(crate) fn write_line(state: &mut HostState, level: LogLevel, text: &[u8]) {
     let shared = &state.shared;
     if state.loading {
         state.last_line = Some(clean(&text[..text.len().min(LOG_LINE_MAX)]));
@@ -284,10 +312,9 @@ fn log(mut caller: Caller<'_, HostState>, level: i32, text: i32, len: i32) -> Re
     let queue = &shared.environment.log;
     if !shared.log_rate.allow(state.now_ns) {
         queue.count_dropped();
-        return Ok(());
+        return;
     }
     queue.push(LogLine { policy: Arc::clone(&shared.name), level, text: clean(text) });
-    Ok(())
 }
 
 fn clock(mut caller: Caller<'_, HostState>, kind: i32) -> Result<i64> {
@@ -301,10 +328,5 @@ fn clock(mut caller: Caller<'_, HostState>, kind: i32) -> Result<i64> {
 
 fn random(mut caller: Caller<'_, HostState>) -> Result<i64> {
     let (_, state) = enter(&mut caller)?;
-    // SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-    state.random = state.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = state.random;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    Ok((z ^ (z >> 31)).cast_signed())
+    Ok(state.next_random().cast_signed())
 }

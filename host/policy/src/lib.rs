@@ -30,6 +30,7 @@ mod runner;
 mod tables;
 mod times;
 mod validate;
+mod wasi;
 
 pub use chain::{CHAIN_MAX, Chain, ChainTooLong, SharedChain};
 pub use compiler::{Compiler, CompilerConfig, Ticker};

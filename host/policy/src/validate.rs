@@ -13,6 +13,7 @@ use wasmparser::{
 
 use crate::error::other_version;
 use crate::limits::Limits;
+use crate::wasi::{WASI_MODULE, function_named};
 
 /// The most functions of a module.
 pub const FUNCTIONS_MAX: usize = 8_192;
@@ -230,9 +231,11 @@ impl Scan {
 
     fn import(&mut self, import: &Import<'_>) -> Result<(), Refusal> {
         at_most("imports", self.functions.len() + 1, EXPORTS_MAX)?;
-        let offered = (import.module == IMPORT_MODULE)
-            .then(|| IMPORTS.iter().find(|function| function.name == import.name))
-            .flatten();
+        let offered = match import.module {
+            IMPORT_MODULE => IMPORTS.iter().find(|function| function.name == import.name),
+            WASI_MODULE => function_named(import.name),
+            _ => None,
+        };
         let Some(function) = offered else {
             return Err(Refusal::UnknownImport {
                 module: short(import.module),

@@ -204,8 +204,12 @@ fn missing_and_wrong_exports_are_named() {
 fn imports_that_are_not_offered_are_named() {
     for (import, reason) in [
         (
+            r#"(import "wasi_snapshot_preview2" "fd_write" (func (param i32)))"#,
+            "it imports `wasi_snapshot_preview2.fd_write`, which the gateway does not offer",
+        ),
+        (
             r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32)))"#,
-            "it imports `wasi_snapshot_preview1.fd_write`, which the gateway does not offer",
+            "it imports `fd_write` as (i32) -> (), the gateway offers (i32, i32, i32, i32) -> i32",
         ),
         (r#"(import "evergate" "format_disk" (func))"#, "it imports `evergate.format_disk`"),
         (
