@@ -33,7 +33,12 @@ impl Text {
 
     /// Returns the text.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
+        core::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+
+    /// Returns the text's bytes, which takes no time.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -160,6 +165,20 @@ impl Setup {
                 .ok()
                 .filter(|n| (min..=max).contains(n))
                 .ok_or_else(|| Refused::new(&["setting `", key, "` is out of range"])),
+            (None, Some(_)) => Err(Refused::new(&["setting `", key, "` has to be a number"])),
+        }
+    }
+
+    /// Returns a setting that is a number, maybe negative, within a range; `default` if it is
+    /// absent.
+    ///
+    /// # Errors
+    /// The setting is no number or out of range.
+    pub fn signed(&self, key: &str, default: i64, min: i64, max: i64) -> Result<i64, Refused> {
+        match (self.int(key, 0), self.text(key, 0)?) {
+            (None, None) => Ok(default),
+            (Some(n), _) if (min..=max).contains(&n) => Ok(n),
+            (Some(_), _) => Err(Refused::new(&["setting `", key, "` is out of range"])),
             (None, Some(_)) => Err(Refused::new(&["setting `", key, "` has to be a number"])),
         }
     }

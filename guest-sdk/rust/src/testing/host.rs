@@ -20,6 +20,7 @@ struct Gateway {
     labels: Vec<String>,
     lines: Vec<String>,
     now_ms: u64,
+    wall_s: u64,
     random: u64,
 }
 
@@ -50,6 +51,14 @@ pub(super) fn install(suite: &Suite) {
 
 pub(super) fn set_time(at_ms: u64) {
     with(|gateway| gateway.now_ms = at_ms);
+}
+
+pub(super) fn set_wall(wall_s: u64) {
+    with(|gateway| gateway.wall_s = wall_s);
+}
+
+pub(super) fn counted(name: &str) -> u64 {
+    with(|gateway| gateway.counters.iter().filter(|(known, _)| known == name).map(|(_, n)| n).sum())
 }
 
 pub(super) fn logged() -> Vec<String> {
@@ -148,8 +157,10 @@ pub(crate) fn log(level: LogLevel, text: &str) {
 }
 
 pub(crate) fn clock(kind: i32) -> i64 {
-    let scale = if kind == 0 { 1_000_000 } else { 0 };
-    with(|gateway| gateway.now_ms.cast_signed() * scale)
+    with(|gateway| match kind {
+        0 => gateway.now_ms.cast_signed() * 1_000_000,
+        _ => gateway.wall_s.cast_signed(),
+    })
 }
 
 pub(crate) fn random() -> i64 {

@@ -84,6 +84,26 @@ pub fn decide<P: Policy>(policy: &mut P, at_ms: u64, request: &Request) -> Verdi
     policy.decide(&Packet::new(&request.encode()))
 }
 
+/// Sets the wall clock of this thread's gateway, in seconds since 1970; it begins at 0.
+pub fn set_wall_s(wall_s: u64) {
+    host::set_wall(wall_s);
+}
+
+/// Returns the id of a tag of this thread's gateway, made when new; 0 if there is no room.
+pub fn tag(name: &str) -> u16 {
+    u16::try_from(host::resolve(evergate_abi::ResolveKind::Tag, name)).unwrap_or(0)
+}
+
+/// Returns the id of a label of this thread's gateway, made when new; 0 if there is no room.
+pub fn label(name: &str) -> u16 {
+    u16::try_from(host::resolve(evergate_abi::ResolveKind::Label, name)).unwrap_or(0)
+}
+
+/// Returns what the policy counted in a counter since its suite was installed.
+pub fn counted(name: &str) -> u64 {
+    host::counted(name)
+}
+
 /// Runs all cases and returns the verdicts.
 ///
 /// # Errors
