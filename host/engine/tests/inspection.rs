@@ -260,3 +260,56 @@ fn each_datagram_of_a_state_is_decided_where_the_policy_wants_so() {
     assert_eq!(net.gateway.table().len(), 1, "it is one state");
     assert_eq!(net.totals().0.decisions, 3);
 }
+
+/// Always wants one byte more than it was shown.
+const ONE_MORE: &str = r#"(module (memory (export "memory") 2)
+    (data (i32.const 64) "\00\02\00\00\00\40\00\00")
+    (data (i32.const 128) "\40\00")
+    (func (export "evergate_abi_v1") (result i32) (i32.const 0))
+    (func (export "evergate_payload_v1") (result i32) (i32.const 64))
+    (func (export "decide") (param i32) (result i64)
+      (i32.store16 (i32.const 138) (i32.const 1)) (i64.const 0x8000000005))
+    (func (export "inspect") (param i32 i32) (result i64)
+      (i32.store16 (i32.const 138) (i32.add (local.get 1) (i32.const 1)))
+      (i64.const 0x8000000005)))"#;
+
+#[test]
+fn a_policy_that_never_has_seen_enough_cannot_stall_its_worker() {
+    let mut net = connected();
+    net.swap_text(ONE_MORE);
+    net.gateway.kill(&|_| true);
+    let (from, to) = (client(PORT), server(80));
+    let syn = PacketBuilder::ipv4(from.0, to.0, 63).tcp(from.1, to.1, 1_000, 4_096).syn();
+    assert_eq!(net.lan(&mut frame(syn, &[])), Outcome::Forward);
+    let answer = PacketBuilder::ipv4(to.0, from.0, 63).tcp(to.1, from.1, 9_000, 60_000);
+    assert_eq!(net.wan(&mut frame(answer.syn().ack(1_001), &[])), Outcome::Forward);
+    let before = net.totals().0.decisions;
+    assert_eq!(net.lan(&mut up(0, &[7; 1_400])), Outcome::Drop, "blocked, for it asked too often");
+    assert_eq!(net.totals().0.decisions - before, 16);
+    assert_eq!((net.drops(DropReason::Policy), net.gateway.inspections()), (1, 0));
+}
+
+/// Byte by byte, a policy that wants all is asked once a segment and blocked at the bound.
+#[test]
+fn a_stream_in_single_bytes_is_inspected_to_its_bound_and_no_further() {
+    let mut net = connected();
+    net.swap_text(&ONE_MORE.replace("(i32.add (local.get 1) (i32.const 1))", "(i32.const 0)"));
+    for n in 0..300 {
+        assert_eq!(net.lan(&mut up(n, b"G")), Outcome::Forward, "{n}");
+    }
+    assert_eq!(net.gateway.inspections(), 1);
+    let bound = 16_384;
+    for n in 0..(bound / 1_400 + 1) {
+        let at = 300 + n * 1_400;
+        let outcome = net.lan(&mut up(at, &[7; 1_400]));
+        let over = at + 1_400 >= bound;
+        assert_eq!(outcome, if over { Outcome::Drop } else { Outcome::Forward }, "{at}");
+        let from = PacketBuilder::ipv4(server(80).0, client(PORT).0, 63);
+        let ack = from.tcp(80, PORT, 9_001, 60_000).ack(1_001 + at + 1_400);
+        net.wan(&mut frame(ack, &[]));
+        if over {
+            break;
+        }
+    }
+    assert_eq!((net.gateway.table().len(), net.gateway.inspections()), (0, 0));
+}

@@ -219,3 +219,35 @@ fn a_sample_of_calls_is_timed() {
     assert_eq!(times.samples, 4);
     assert!(times.p50_ns > 0 && times.p50_ns <= times.p99_ns);
 }
+
+#[test]
+fn a_buffer_for_ended_states_outside_the_memory_is_refused_at_load() {
+    for address in [65_536 - 95, 65_536 - 88, 4, -8] {
+        let fields = format!(
+            "(func (export \"evergate_state_end_v1\") (result i32) (i32.const {address}))
+             (func (export \"on_state_end\") (param i32))"
+        );
+        let error = Gateway::new().load("wild", module("", &fields, "(i64.const 1)")).unwrap_err();
+        assert!(error.to_string().contains("its buffer for ended states at"), "{error}");
+    }
+}
+
+#[test]
+fn a_hook_may_not_resolve_names_nor_call_the_gateway_without_end() {
+    let imports = r#"(import "evergate" "resolve" (func $resolve (param i32 i32 i32) (result i32)))
+        (import "evergate" "random" (func $random (result i64)))"#;
+    for (body, words) in [
+        (
+            "(drop (call $resolve (i32.const 1) (i32.const 0) (i32.const 1)))",
+            "resolve: may only be called within init",
+        ),
+        ("(loop (drop (call $random)) (br 0))", "it called host functions more often than it may"),
+    ] {
+        let gateway = Gateway::new();
+        let fields = format!("(func (export \"on_tick\") (param i64 i64) {body})");
+        let bad = gateway.load("bad", module(imports, &fields, "(i64.const 1)")).unwrap();
+        Hooks::new(shared(&[&bad])).run(SECOND, 0);
+        let said = bad.stats().last_failure.unwrap().to_string();
+        assert!(said.contains(words), "{said}");
+    }
+}
