@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Expander;
-use crate::ast::{Family, Host, HostKind, Spanned};
+use crate::ast::{Family, Host, HostKind, Part, Spanned};
 use crate::program::{Bits, Condition, Side, TableSource, bits_of};
 
 /// What a host asks of a packet, and the family it belongs to.
@@ -71,6 +71,10 @@ impl Expander<'_> {
             }
             HostKind::Interface { name, modifiers, .. } => {
                 self.check_interface(name, span)?;
+                if modifiers.part == Some(Part::Peer) {
+                    self.refuse(span, ":peer");
+                    return None;
+                }
                 let name = format!("if:{name}{modifiers}");
                 let table = self.table_index(&name, TableSource::Interface, span)?;
                 (Some(Condition::Table { side, table, negated }), None)
