@@ -135,7 +135,7 @@ impl Machine {
     ) {
         let peer = &mut self.peers[i];
         let is_known = matches!(outcome, Outcome::Taken | Outcome::Stale | Outcome::Joined);
-        if wants_ack && is_known && peer.is_up() {
+        if wants_ack && is_known && peer.remote.is_some() {
             let stamp = peer.stamp(now);
             peer.out.control.message(&stamp, actions, &Message::InsertAck { key, id });
             peer.kick(now);
@@ -184,7 +184,8 @@ impl Machine {
 
     fn request(&mut self, i: usize, key: StateKey, now: Timestamp, actions: &mut Actions) {
         let peer = &mut self.peers[i];
-        if peer.is_up() && peer.requests.open(key, now) {
+        // States may come before the peer's WELCOME.
+        if peer.remote.is_some() && peer.requests.open(key, now) {
             let stamp = peer.stamp(now);
             peer.out.control.message(&stamp, actions, &Message::Request { key });
             peer.kick(now);

@@ -33,6 +33,12 @@ pub(crate) fn udp(port: u16, from_client: bool) -> Parsed {
     packet(protocol::UDP, L4::Udp(Udp { sport, dport, data_len: 72 }), from_client)
 }
 
+/// Before all keys with this lower port.
+pub(crate) const fn first_key(port: u16) -> StateKey {
+    let addr = [Addr::from_v4_octets([192, 0, 2, 1]), Addr::from_v4_octets([192, 0, 2, 2])];
+    StateKey { addr, port: [port, 0], proto: 0, af: Af::V4 }
+}
+
 /// A state that begins with `packet`.
 pub(crate) fn begin(now: Timestamp, id: StateId, packet: &Parsed, options: StateOptions) -> State {
     let (key, side) = key_of(packet).unwrap();

@@ -119,8 +119,7 @@ impl Story {
         from_client: bool,
     ) {
         let id = self.world.next_id(at);
-        let options =
-            if self.conns[which].step == 0 { StateOptions::default() } else { loose() };
+        let options = if self.conns[which].step == 0 { StateOptions::default() } else { loose() };
         let state = begin(self.world.now, id, packet, options);
         let held = Held::own(state, &self.world.nodes[at].ownership);
         let defer = [Defer::Off, Defer::Open, Defer::Required][self.world.random.index(3)];

@@ -13,6 +13,7 @@ use evergate_sync_proto::{
 };
 use evergate_wire::Timestamp;
 
+use crate::packets;
 use crate::random::Random;
 
 /// How a world behaves.
@@ -53,10 +54,22 @@ enum Due {
 /// Something that a node's shell does after a while.
 #[derive(Debug)]
 enum Job {
-    Fetched { peer: NodeId, ticket: u32, records: Vec<Option<Record>> },
-    Page { peer: NodeId, ticket: u32, cursor: u64, max: usize },
+    Fetched {
+        peer: NodeId,
+        ticket: u32,
+        records: Vec<Option<Record>>,
+    },
+    Page {
+        peer: NodeId,
+        ticket: u32,
+        cursor: u64,
+        max: usize,
+    },
     /// `None`: a removal of the node's own, once more.
-    Apply { peer: Option<NodeId>, operation: Operation },
+    Apply {
+        peer: Option<NodeId>,
+        operation: Operation,
+    },
 }
 
 pub(crate) struct Node {
@@ -193,10 +206,6 @@ impl World {
             resets: Vec::new(),
             entries_lost: 0,
         }
-    }
-
-    pub(crate) fn schedule_in(&mut self, delay: Duration) -> Timestamp {
-        self.now.saturating_add(delay)
     }
 
     fn schedule(&mut self, at: Timestamp, due: Due) {
@@ -338,9 +347,8 @@ impl World {
         }
         let Some(link) = self.links.get(&pair(from, to)).copied() else { return };
         let (least, most) = self.nature.delay_us;
-        let delay = |random: &mut Random| {
-            Duration::from_micros(least + random.below(most - least + 1))
-        };
+        let delay =
+            |random: &mut Random| Duration::from_micros(least + random.below(most - least + 1));
         if class == Class::Datagram {
             let copies = match self.random.below(1000) {
                 lot if lot < self.nature.loss_permille => 0,
@@ -434,8 +442,7 @@ impl World {
     }
 
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (usize, usize)> {
-        let alive: Vec<usize> =
-            (0..self.nodes.len()).filter(|at| self.nodes[*at].alive).collect();
+        let alive: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].alive).collect();
         let pairs = alive.clone().into_iter();
         pairs.flat_map(move |a| {
             alive.clone().into_iter().filter(move |b| *b != a).map(move |b| (a, b))
@@ -452,22 +459,23 @@ impl World {
         }
     }
 
-    /// The cursor is how many keys were read; a real table has a better one, that
-    /// does not miss states when others are removed. Here pages overlap instead.
+    /// The cursor is the lower port of the states' keys; all states of one port come
+    /// in one page, so that none is missed whatever comes and goes.
     fn page(&mut self, at: usize, peer: NodeId, ticket: u32, cursor: u64, max: usize) {
         let node = &self.nodes[at];
         let total = node.table.len() as u64;
-        // A walk by buckets of ports: stable whatever comes and goes.
-        let bucket = |key: &StateKey| u64::from(key.port[0] % 64);
-        let mut records = Vec::new();
-        let mut next = cursor;
-        while next < 64 && records.len() < max {
-            let here = node.table.iter().filter(|(key, _)| bucket(key) == next);
-            records.extend(here.map(|(_, held)| held.record(self.now)));
-            next += 1;
+        let mut records: Vec<Record> = Vec::new();
+        let mut next = None;
+        for (key, held) in node.table.range(packets::first_key(cursor as u16)..) {
+            let port = u64::from(key.port[0]);
+            if records.len() >= max && records.last().is_some_and(|r| r.state.key.port != key.port)
+            {
+                next = Some(port);
+                break;
+            }
+            records.push(held.record(self.now));
         }
         let entries = if cursor == 0 { node.entries.values().cloned().collect() } else { vec![] };
-        let next = (next < 64).then_some(next);
         self.tell(at, Event::PageRead { peer, ticket, records, entries, next, total });
     }
 
@@ -608,7 +616,9 @@ impl World {
         let until = self.now.saturating_add(span);
         while self.now < until {
             self.run(Duration::from_millis(500));
-            (0..self.nodes.len()).filter(|at| self.nodes[*at].alive).collect::<Vec<_>>()
+            (0..self.nodes.len())
+                .filter(|at| self.nodes[*at].alive)
+                .collect::<Vec<_>>()
                 .into_iter()
                 .for_each(|at| self.purge(at));
         }
