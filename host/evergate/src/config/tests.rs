@@ -240,3 +240,24 @@ fn vhosts_that_cannot_be_are_refused_with_their_place() {
         assert!(refused.contains(says) && refused.contains("gw.toml:"), "{lines}: {refused}");
     }
 }
+
+#[test]
+fn the_pair_of_the_examples_shares_its_addresses() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pair");
+    let [a, b] = ["a.toml", "b.toml"].map(|file| Config::load(&directory.join(file)).unwrap());
+    assert_eq!(a.carp.len(), 2);
+    for (a, b) in a.carp.iter().zip(&b.carp) {
+        assert_eq!((a.vhid, &a.addresses, a.trailer), (b.vhid, &b.addresses, b.trailer));
+        assert!(a.pace.interval() < b.pace.interval(), "neither is better");
+    }
+}
+
+#[test]
+fn rules_files_are_policies_of_one_source() {
+    let rules = "[[interface]]\nname = \"lan\"\ndevice = \"eth1\"\n[[policy]]\nname = \"r\"\nrules = \"r.pf\"\n";
+    let config = Config::parse(Path::new("dir/gateway.toml"), rules).unwrap();
+    assert_eq!(config.policies[0].source, PolicySource::Rules("dir/r.pf".into()));
+    let both = format!("{rules}file = \"x.wasm\"\n");
+    let error = Config::parse(Path::new("dir/gateway.toml"), &both).unwrap_err().to_string();
+    assert!(error.contains("one of `file`, `builtin` and `rules`"), "{error}");
+}
