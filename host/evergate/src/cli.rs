@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::control::{self, Request};
-use crate::{daemon, demo};
-use args::{Args, Command, KillWhat, TableCommand};
+use crate::{daemon, demo, rules};
+use args::{Args, Command, KillWhat, RulesCommand, TableCommand};
 pub(crate) use policy::stamp;
 
 /// Runs the command line given by `args`, the program's name first.
@@ -72,6 +72,13 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Run { config } => daemon::run(&config)?,
         Command::Check { config, json } => check::run(&config, json)?,
+        Command::Compile { file, config, output } => {
+            let output = output.unwrap_or_else(|| file.with_extension("wasm"));
+            rules::command(&file, config.as_deref(), Some(output))?;
+        }
+        Command::Rules { command: RulesCommand::Check { file, config } } => {
+            rules::command(&file, config.as_deref(), None)?;
+        }
         Command::Demo { json } => return demo::run(json),
         Command::Show { what } => show::run(&control, what)?,
         Command::Kill { what: KillWhat::States { filter, all } } => {

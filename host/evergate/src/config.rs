@@ -60,6 +60,8 @@ pub enum PolicySource {
     File(PathBuf),
     /// One of the policies that come with Evergate.
     Builtin(String),
+    /// A rules file in pf's language.
+    Rules(PathBuf),
 }
 
 /// One policy of the chain.

@@ -89,8 +89,9 @@ pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
         follow_log(&config, &policies, &workers, stop.clone())?,
     ];
     let routes_stop = Stop::new().context("making the stop event")?;
+    let tables = Arc::clone(&policies.environment().tables);
     let routes =
-        routes::lead_in(config.clone(), Arc::clone(&gateway), divert, routes_stop.clone())?;
+        routes::lead_in(config.clone(), Arc::clone(&gateway), tables, divert, routes_stop.clone())?;
 
     // Whoever becomes MASTER forwards already.
     let (carp, elected) = match carp.start() {

@@ -8,6 +8,7 @@ mod daemon;
 mod demo;
 pub mod instance;
 mod render;
+mod rules;
 mod security;
 
 pub use cli::main;

@@ -26,6 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("evergate-tls-sni", &["evergate-guest"]),
     ("evergate-dns-filter", &["evergate-guest"]),
     ("evergate-policy", &["evergate-abi"]),
+    ("evergate-rules-kernel", &[]),
+    ("evergate-rules", &["evergate-abi", "evergate-rules-kernel"]),
     (
         "evergate-engine",
         &["evergate-wire", "evergate-state", "evergate-table", "evergate-abi", "evergate-policy"],
@@ -40,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "evergate-table",
             "evergate-abi",
             "evergate-policy",
+            "evergate-rules",
             "evergate-engine",
             "evergate-carp",
             "evergate-node",
@@ -75,6 +78,7 @@ const PURE: &[&str] = &[
     "host/node",
     "host/engine",
     "guest-sdk/abi",
+    "policies/compiler",
     "sync/transport",
 ];
 

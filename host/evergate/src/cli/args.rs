@@ -37,6 +37,22 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compile a rules file in pf's language to a policy module.
+    Compile {
+        /// The rules.
+        file: PathBuf,
+        /// A configuration, so that its interfaces are known.
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Where the module goes; beside the rules by default.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Check rules files in pf's language.
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// Show a gateway at work: client, gateway and server in namespaces of this machine.
     Demo {
         /// Print one JSON object instead of the story.
@@ -74,6 +90,18 @@ pub(super) enum Command {
     Table {
         #[command(subcommand)]
         command: TableCommand,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum RulesCommand {
+    /// Tell all that is wrong with a rules file; changes nothing.
+    Check {
+        /// The rules.
+        file: PathBuf,
+        /// A configuration, so that its interfaces are known.
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 

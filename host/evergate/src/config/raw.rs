@@ -79,6 +79,7 @@ struct RawPolicy {
     name: Spanned<String>,
     file: Option<Spanned<PathBuf>>,
     builtin: Option<Spanned<String>>,
+    rules: Option<Spanned<PathBuf>>,
     fuel: Option<Spanned<u64>>,
     memory: Option<Spanned<ByteSize>>,
     deadline: Option<Span>,
@@ -324,11 +325,16 @@ fn check_memory(
 }
 
 fn policy_source(source: &Source<'_>, entry: &RawPolicy) -> Result<PolicySource, ConfigError> {
-    match (&entry.file, &entry.builtin) {
-        (Some(file), None) => {
-            let base = source.path.parent().unwrap_or(Path::new("."));
-            Ok(PolicySource::File(base.join(file.get_ref())))
+    let base = source.path.parent().unwrap_or(Path::new("."));
+    if let Some(rules) = &entry.rules {
+        if entry.file.is_some() || entry.builtin.is_some() {
+            let message = "a policy has one of `file`, `builtin` and `rules`".to_owned();
+            return Err(source.error(rules, message, "take the others out"));
         }
+        return Ok(PolicySource::Rules(base.join(rules.get_ref())));
+    }
+    match (&entry.file, &entry.builtin) {
+        (Some(file), None) => Ok(PolicySource::File(base.join(file.get_ref()))),
         (None, Some(name)) if builtin::bytes(name.get_ref()).is_some() => {
             Ok(PolicySource::Builtin(name.get_ref().clone()))
         }
@@ -342,7 +348,7 @@ fn policy_source(source: &Source<'_>, entry: &RawPolicy) -> Result<PolicySource,
         }
         (None, None) => {
             let message = format!("policy {:?} has no module", entry.name.get_ref());
-            let mend = "add `file = \"x.wasm\"` or `builtin = \"home\"`";
+            let mend = "add `file = \"x.wasm\"`, `builtin = \"home\"` or `rules = \"rules.pf\"`";
             Err(source.error(&entry.name, message, mend))
         }
     }

@@ -251,3 +251,13 @@ fn the_pair_of_the_examples_shares_its_addresses() {
         assert!(a.pace.interval() < b.pace.interval(), "neither is better");
     }
 }
+
+#[test]
+fn rules_files_are_policies_of_one_source() {
+    let rules = "[[interface]]\nname = \"lan\"\ndevice = \"eth1\"\n[[policy]]\nname = \"r\"\nrules = \"r.pf\"\n";
+    let config = Config::parse(Path::new("dir/gateway.toml"), rules).unwrap();
+    assert_eq!(config.policies[0].source, PolicySource::Rules("dir/r.pf".into()));
+    let both = format!("{rules}file = \"x.wasm\"\n");
+    let error = Config::parse(Path::new("dir/gateway.toml"), &both).unwrap_err().to_string();
+    assert!(error.contains("one of `file`, `builtin` and `rules`"), "{error}");
+}

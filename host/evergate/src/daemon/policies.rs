@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use evergate_io::netlink::Netlink;
 use evergate_policy::{
     Chain, Compiler, CompilerConfig, Entry, Environment, Limits, Policy, SharedChain, TableLimits,
     Tables, Ticker,
@@ -12,8 +13,9 @@ use evergate_policy::{
 
 use crate::Security;
 use crate::builtin;
-use crate::config::{Config, PolicyConfig, PolicySource};
+use crate::config::{Config, Interface, PolicyConfig, PolicySource};
 use crate::control::PolicyRow;
+use crate::rules;
 
 /// The most that is read of a file; the compiler has its own, lower bound for modules.
 const FILE_MAX: u64 = 64 << 20;
@@ -28,6 +30,9 @@ pub(crate) struct Policies {
     environment: Arc<Environment>,
     chain: Arc<SharedChain>,
     configured: Vec<PolicyConfig>,
+    interfaces: Vec<Interface>,
+    /// Names of the configuration's own tables.
+    configured_tables: Vec<String>,
     security: Security,
     /// Where each policy's module came from; also the lock of who replaces one.
     origins: Mutex<Vec<String>>,
@@ -56,6 +61,8 @@ impl Policies {
             environment,
             chain: Arc::default(),
             configured: config.policies.clone(),
+            interfaces: config.interfaces.clone(),
+            configured_tables: rules::configured_tables(config),
             security: config.security.clone(),
             origins: Mutex::default(),
         };
@@ -63,7 +70,7 @@ impl Policies {
         let mut origins = Vec::new();
         for policy in &config.policies {
             let place = || format!("{}: policy {}", config.path.display(), policy.name);
-            let (bytes, origin) = policies.read(&policy.source).with_context(place)?;
+            let (bytes, origin) = policies.read(policy, &policy.source).with_context(place)?;
             let policy = policies
                 .compile(policy, &bytes)
                 .with_context(|| format!("{} ({origin})", place()))?;
@@ -115,8 +122,12 @@ impl Policies {
         evergate_io::process::be_patient();
         let index = self.place_of(name)?;
         let configured = &self.configured[index];
-        let source = file.map_or_else(|| configured.source.clone(), PolicySource::File);
-        let (bytes, origin) = self.read(&source)?;
+        let source = match (file, &configured.source) {
+            (None, source) => source.clone(),
+            (Some(file), _) if is_rules(&file) => PolicySource::Rules(file),
+            (Some(file), _) => PolicySource::File(file),
+        };
+        let (bytes, origin) = self.read(configured, &source)?;
         self.put(index, &bytes, origin)
     }
 
@@ -147,13 +158,48 @@ impl Policies {
         place.with_context(|| format!("no policy {name}; the chain is: {}", self.names()))
     }
 
-    /// The bytes of a module that may be run, and a name of where they came from.
-    fn read(&self, source: &PolicySource) -> anyhow::Result<(Vec<u8>, String)> {
+    /// The bytes of a module that may be run, and a name of where they came from. The tables of
+    /// rules are made and filled.
+    fn read(
+        &self,
+        policy: &PolicyConfig,
+        source: &PolicySource,
+    ) -> anyhow::Result<(Vec<u8>, String)> {
         let (bytes, origin) = read(source)?;
-        if let PolicySource::File(path) = source {
-            self.security.check(&bytes, path).with_context(|| origin.clone())?;
+        match source {
+            PolicySource::File(path) => {
+                self.security.check(&bytes, path).with_context(|| origin.clone())?;
+            }
+            PolicySource::Builtin(_) => {}
+            PolicySource::Rules(path) => {
+                self.security.check(&bytes, path).with_context(|| origin.clone())?;
+                return Ok((self.compile_rules(policy, path, &bytes)?, origin));
+            }
         }
         Ok((bytes, origin))
+    }
+
+    fn compile_rules(
+        &self,
+        policy: &PolicyConfig,
+        path: &Path,
+        text: &[u8],
+    ) -> anyhow::Result<Vec<u8>> {
+        let text = std::str::from_utf8(text).context("it is not UTF-8 text")?;
+        let options = rules::options(Some(&self.interfaces), policy.fuel, policy.memory);
+        let compiled = rules::compile(path, text, &options)?;
+        for warning in &compiled.warnings {
+            tracing::warn!(policy = policy.name, "{warning}");
+        }
+        let tables = &self.environment.tables;
+        rules::make_tables(tables, &compiled.tables, &self.configured_tables)?;
+        let filled = Netlink::open()
+            .map_err(anyhow::Error::from)
+            .and_then(|mut netlink| rules::refresh(&mut netlink, tables, &self.interfaces));
+        if let Err(error) = filled {
+            tracing::warn!("tables of addresses and routes are not filled: {error:#}");
+        }
+        Ok(compiled.wasm)
     }
 
     fn names(&self) -> String {
@@ -218,7 +264,7 @@ pub(super) fn parse_entries(entries: &[String]) -> anyhow::Result<Vec<Entry>> {
 /// The bytes of a module and a name of where they came from.
 fn read(source: &PolicySource) -> anyhow::Result<(Vec<u8>, String)> {
     match source {
-        PolicySource::File(path) => Ok((
+        PolicySource::File(path) | PolicySource::Rules(path) => Ok((
             read_file(path).with_context(|| path.display().to_string())?,
             path.display().to_string(),
         )),
@@ -227,6 +273,11 @@ fn read(source: &PolicySource) -> anyhow::Result<(Vec<u8>, String)> {
             Ok((bytes.to_vec(), format!("builtin:{name}")))
         }
     }
+}
+
+/// Whether a file's name says that it is text in pf's language.
+fn is_rules(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "pf" || extension == "conf")
 }
 
 fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -12,9 +12,11 @@ use evergate_engine::{Egress, Fib, FibBuilder, Gateway, IfId};
 use evergate_io::divert::{Divert, DivertConfig};
 use evergate_io::netlink::{Changes, Monitor, Netlink, Route, RouteKind, TABLE_MAIN};
 use evergate_io::stop::Stop;
+use evergate_policy::Tables;
 use evergate_wire::Addr;
 
 use crate::config::Config;
+use crate::rules;
 
 /// Changes closer together than this are looked at as one.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -50,6 +52,7 @@ fn snapshot(netlink: &mut Netlink, config: &Config) -> anyhow::Result<Fib> {
 pub(super) fn lead_in(
     config: Config,
     gateway: Arc<Gateway>,
+    tables: Arc<Tables>,
     divert: DivertConfig,
     stop: Stop,
 ) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
@@ -58,8 +61,9 @@ pub(super) fn lead_in(
     let mut netlink = Netlink::open()?;
     // After the monitor is open, so that no change falls between.
     gateway.set_fib(snapshot(&mut netlink, &config)?);
+    rules::refresh(&mut netlink, &tables, &config.interfaces).context("tables of rules")?;
     let divert = Divert::set_up(divert).context("leading traffic into the tuns")?;
-    let mut follower = Follower { config, gateway, netlink, monitor, divert };
+    let mut follower = Follower { config, gateway, tables, netlink, monitor, divert };
     std::thread::Builder::new()
         .name("routes".into())
         .spawn(move || {
@@ -81,6 +85,7 @@ fn reserve_descriptors() -> std::io::Result<[File; 4]> {
 struct Follower {
     config: Config,
     gateway: Arc<Gateway>,
+    tables: Arc<Tables>,
     netlink: Netlink,
     monitor: Monitor,
     divert: Divert,
@@ -110,6 +115,10 @@ impl Follower {
                 self.gateway.set_fib(fib);
             }
             Err(error) => tracing::warn!("routes could not be read, the old stay: {error:#}"),
+        }
+        let interfaces = &self.config.interfaces;
+        if let Err(error) = rules::refresh(&mut self.netlink, &self.tables, interfaces) {
+            tracing::warn!("tables of addresses and routes stay as they were: {error:#}");
         }
         if let Err(error) = self.divert.refresh() {
             tracing::warn!(%error, "the way into the tuns could not be brought up to date");

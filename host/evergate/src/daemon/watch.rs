@@ -55,7 +55,9 @@ fn watched(config: &Config) -> Vec<Watched> {
     let policies = config.policies.iter().filter(|policy| policy.watch);
     policies
         .filter_map(|policy| match &policy.source {
-            PolicySource::File(path) => Some((policy.name.clone(), path.clone(), stamp(path))),
+            PolicySource::File(path) | PolicySource::Rules(path) => {
+                Some((policy.name.clone(), path.clone(), stamp(path)))
+            }
             PolicySource::Builtin(_) => None,
         })
         .collect()
