@@ -31,8 +31,8 @@ pub(super) enum Command {
     Devices(Vec<Device>),
     /// An address of a vhost is in use elsewhere, or not any more.
     Conflict { vhost: VhostId, held: bool },
-    /// An address of a MASTER is gone.
-    Missing(VhostId),
+    /// An address of a MASTER is gone, or disputed: set what is not there and announce all.
+    Claim(VhostId),
     /// How are you?
     Report(SyncSender<CarpReport>),
     /// Hand over, or preempt again; answered with how many were MASTER.
@@ -197,7 +197,7 @@ impl Shell {
             match command {
                 Command::Devices(devices) => self.look_at(now, &devices),
                 Command::Conflict { vhost, held } => self.conflict(now, vhost, held),
-                Command::Missing(vhost) => self.own_again(now, vhost),
+                Command::Claim(vhost) => self.own_again(now, vhost),
                 // Whoever asked and did not wait does not want to know any more.
                 Command::Report(answer) => {
                     let _ = answer.try_send(report::build(self, now));

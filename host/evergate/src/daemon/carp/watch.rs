@@ -190,7 +190,7 @@ impl Watch {
         }
         self.set_conflict(place, |seat| seat.foreign = foreign.is_some());
         if missing {
-            self.order(Command::Missing(id_of(place)));
+            self.order(Command::Claim(id_of(place)));
         }
     }
 
@@ -212,6 +212,10 @@ impl Watch {
             }
             if let (None, true) = (&verdict, seat.claimed) {
                 log::conflict_over(&seat.config);
+            }
+            if verdict.is_some() && seat.state == State::Master {
+                // Whom the other one has led astray is led back.
+                self.order(Command::Claim(id_of(place)));
             }
             self.set_conflict(place, |seat| {
                 seat.claimed = verdict.is_some();
@@ -271,8 +275,9 @@ impl Watch {
         self.tick_at = now.saturating_add(TICK_NS);
         let (answer, seen) = sync_channel(1);
         self.order(Command::Seen(answer));
-        if let Ok(seen) = seen.recv_timeout(PATIENCE) {
-            self.remember(seen);
+        match seen.recv_timeout(PATIENCE) {
+            Ok(seen) => self.remember(seen),
+            Err(_) => tracing::error!("carp: the thread of the timers does not answer"),
         }
     }
 
