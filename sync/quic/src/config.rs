@@ -1,7 +1,9 @@
 //! What an operator may set, checked before it is used.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evergate_sync_transport::inbox::InboxLimits;
@@ -26,6 +28,16 @@ pub struct PeerConfig {
     pub fingerprints: Vec<Fingerprint>,
     /// Where it listens; tried in turn. Without any it is waited for.
     pub addresses: Vec<SocketAddr>,
+}
+
+/// What the transport's thread does first.
+#[derive(Clone)]
+pub struct ThreadHook(pub Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for ThreadHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ThreadHook")
+    }
 }
 
 /// How the transport works.
@@ -63,6 +75,9 @@ pub struct QuicConfig {
     pub backoff: Backoff,
     /// The round-trip time to assume before it is measured.
     pub initial_rtt: Duration,
+    /// Called on the transport's thread before anything else: to raise its priority, say, so that
+    /// heartbeats are in time on a busy machine.
+    pub on_thread: Option<ThreadHook>,
     /// Seed of the back-off's randomness; drawn from the system if not given.
     pub seed: Option<u64>,
 }
@@ -86,6 +101,7 @@ impl QuicConfig {
             setup: Duration::from_secs(1),
             backoff: Backoff::default(),
             initial_rtt: Duration::from_millis(10),
+            on_thread: None,
             seed: None,
         }
     }

@@ -40,7 +40,7 @@ const GOODBYE: Duration = Duration::from_millis(100);
 /// What a connection's task reports.
 enum Note {
     /// This connection's other side has proved to be this peer.
-    Proved { peer: PeerId, connection: Connection },
+    Proved { peer: PeerId, connection: Connection, dial: Option<u64> },
     /// It can become the link.
     Met { peer: PeerId, met: Box<Met> },
     /// An attempt to dial is over; whether it met the peer.
@@ -148,7 +148,7 @@ impl Driver {
 
     async fn note(&mut self, note: Note) {
         match note {
-            Note::Proved { peer, connection } => self.proved(peer, connection),
+            Note::Proved { peer, connection, dial } => self.proved(peer, connection, dial),
             Note::Met { peer, met } => self.met(peer, *met).await,
             Note::Dialled { peer, dial, met } => self.dialled(peer, dial, met),
             Note::Ended { peer, number } => self.ended(peer, number).await,
@@ -166,11 +166,16 @@ impl Driver {
         state.next_dial = Instant::now() + wait;
     }
 
-    fn proved(&mut self, peer: PeerId, connection: Connection) {
-        match self.peers.get_mut(peer) {
-            Some(state) => state.remember(connection),
-            None => dismiss(&connection, code::KEY_WITHDRAWN, "no such peer"),
+    fn proved(&mut self, peer: PeerId, connection: Connection, dial: Option<u64>) {
+        let Some(state) = self.peers.get_mut(peer) else {
+            return dismiss(&connection, code::KEY_WITHDRAWN, "no such peer");
+        };
+        let current = state.dialling.as_ref().map(|(_, id)| *id);
+        if dial.is_some() && dial != current {
+            // A link has come up meanwhile, and this attempt was given up for it.
+            return dismiss(&connection, code::SUPERSEDED, "another one is the link");
         }
+        state.remember(connection);
     }
 
     /// A connection can become the link: the arbiter decides, the follower obeys.
@@ -220,7 +225,9 @@ impl Driver {
         let link = self.shared.up(peer, new);
         let (end, ends) = oneshot::channel();
         let number = link.number;
-        state.live = Some(Live { number, incarnation: hello.incarnation, fingerprint, end });
+        let incarnation = hello.incarnation;
+        let connecting = connection.clone();
+        state.live = Some(Live { number, incarnation, fingerprint, connection: connecting, end });
         let parts = Link {
             shared: Arc::clone(&self.shared),
             link,
@@ -241,9 +248,9 @@ impl Driver {
 
     /// Ends a peer's link, if there is one.
     fn end(&mut self, peer: PeerId, reason: DownReason) {
-        let Some(live) = self.peers.get_mut(peer).and_then(|state| state.live.take()) else {
-            return;
-        };
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let Some(live) = state.live.take() else { return };
+        state.let_go();
         self.shared.down(peer, live.number, reason.clone());
         // If its task has ended by itself, that is as well.
         let _ = live.end.send(reason);
@@ -254,12 +261,13 @@ impl Driver {
         let Some(state) = self.peers.get_mut(peer) else { return };
         state.failures = 0;
         state.next_dial = Instant::now() + wait;
-        if state.live.as_ref().is_some_and(|live| live.number == number) {
-            state.live = None;
+        if state.live.as_ref().is_none_or(|live| live.number != number) {
+            // It was ended from here, or there is another one already.
+            return;
         }
-        if state.live.is_none()
-            && let Some(met) = state.held()
-        {
+        let met = state.held();
+        state.live = None;
+        if let Some(met) = met {
             self.choose(peer, met).await;
         }
     }
@@ -298,7 +306,14 @@ impl Driver {
                     Ok(connecting) => {
                         let unknown = || RefusedReason::WrongKey { expected: name };
                         setup
-                            .connect(connecting, &verdict, address, unknown, |_| Some(peer), None)
+                            .connect(
+                                connecting,
+                                &verdict,
+                                address,
+                                unknown,
+                                |_| Some(peer),
+                                Ok(dial),
+                            )
                             .await
                     }
                     Err(error) => {
@@ -345,7 +360,7 @@ impl Driver {
         tokio::spawn(async move {
             let unknown = || RefusedReason::UnknownKey;
             let who = |shown: Fingerprint| pinned.get(&shown).copied();
-            setup.connect(connecting, &verdict, address, unknown, who, Some(permit)).await;
+            setup.connect(connecting, &verdict, address, unknown, who, Err(permit)).await;
         });
     }
 }
@@ -359,7 +374,7 @@ impl Setup {
         address: SocketAddr,
         unknown: impl FnOnce() -> RefusedReason,
         who: impl FnOnce(Fingerprint) -> Option<PeerId>,
-        permit: Option<OwnedSemaphorePermit>,
+        origin: Result<u64, OwnedSemaphorePermit>,
     ) -> bool {
         let connection = match timeout(self.patience, connecting).await {
             Ok(Ok(connection)) => connection,
@@ -376,10 +391,11 @@ impl Setup {
                 return false;
             }
         };
-        drop(permit);
+        // A dial has its number; one that was let in gives its place to the next.
+        let dial = origin.ok();
         let Some(shown) = identity(&connection) else { return false };
         let Some(peer) = who(shown) else { return false };
-        let known = Note::Proved { peer, connection: connection.clone() };
+        let known = Note::Proved { peer, connection: connection.clone(), dial };
         let _ = self.notes.send(known).await;
         let role = Role::of(self.own, shown);
         match meet(connection, role, shown, self.hello, self.patience).await {

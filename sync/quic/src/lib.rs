@@ -40,7 +40,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use thiserror::Error;
 use tracing::error;
 
-pub use config::{ConfigError, MESSAGE_MAX, PEER_LIST_MAX, PEERS_MAX, PeerConfig, QuicConfig};
+pub use config::{
+    ConfigError, MESSAGE_MAX, PEER_LIST_MAX, PEERS_MAX, PeerConfig, QuicConfig, ThreadHook,
+};
 pub use key::{KeyError, NodeKey, keygen};
 
 use driver::Driver;
@@ -107,6 +109,9 @@ impl QuicTransport {
         let start = {
             let shared = Arc::clone(&shared);
             move || {
+                if let Some(hook) = &config.on_thread {
+                    (hook.0)();
+                }
                 let tls = trust::server(&key, Vec::new(), &Arc::new(Verdict::default()))
                     .map_err(|error| StartError::Tls(error.to_string()))?;
                 let transport = endpoint::transport_config(&config);

@@ -15,6 +15,7 @@ use quinn::Connection;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::congestion::Urgent;
 use crate::hello::DATAGRAM_HEARTBEAT;
 use crate::shared::LinkShared;
 
@@ -60,7 +61,7 @@ async fn refused(probe: Option<&Probe>) {
 }
 
 /// Authenticated frames that the peer has sent.
-fn heard(connection: &Connection) -> u64 {
+pub(crate) fn heard(connection: &Connection) -> u64 {
     let frames = connection.stats().frame_rx;
     frames.acks + frames.datagram + frames.stream + frames.ping + frames.max_stream_data
 }
@@ -96,6 +97,7 @@ pub(crate) async fn pulse(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = (heard(&connection), Instant::now());
     let (mut silent, mut suspect, mut turn) = (0, false, false);
+    let urgent = Urgent::of(&connection);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -119,15 +121,18 @@ pub(crate) async fn pulse(
         }
         turn = !turn;
         if turn {
-            beat(&connection, &link);
+            beat(&connection, &link, urgent.as_ref());
         }
         suspect |= probe.as_ref().is_some_and(Probe::poke);
     }
 }
 
-fn beat(connection: &Connection, link: &LinkShared) {
+fn beat(connection: &Connection, link: &LinkShared, urgent: Option<&Urgent>) {
     const BEAT: &[u8] = &[DATAGRAM_HEARTBEAT];
-    // Without space others are about to be sent, which say the same.
+    if let Some(urgent) = urgent {
+        urgent.let_one_through();
+    }
+    // Without space others wait to be sent, which say the same.
     if connection.datagram_send_buffer_space() > BEAT.len() {
         // It fails when the connection is closed, which is noticed elsewhere.
         let _ = connection.send_datagram(Bytes::from_static(BEAT));

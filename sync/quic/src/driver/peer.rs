@@ -12,9 +12,14 @@ use tokio::time::Instant;
 
 use crate::config::PeerConfig;
 use crate::meet::{Met, code, dismiss};
+use crate::pulse::heard;
 
 /// Connections of one peer that are not the link; the oldest gives way.
 const OTHERS_MAX: usize = 4;
+
+/// What may still be heard on a link after the peer has given it up: frames that were on their
+/// way.
+const FRAMES_UNDER_WAY: u64 = 4;
 
 /// All peers.
 pub(super) struct Peers(BTreeMap<PeerId, PeerState>);
@@ -24,7 +29,7 @@ pub(super) struct PeerState {
     pub(super) config: PeerConfig,
     pub(super) live: Option<Live>,
     /// Met, but there is a link; for an arbiter to fall back on.
-    held: Option<Met>,
+    held: Option<Held>,
     /// Connections that have proved to lead to it and are not the link.
     others: Vec<Connection>,
     pub(super) dialling: Option<(AbortHandle, u64)>,
@@ -35,11 +40,19 @@ pub(super) struct PeerState {
     removed: bool,
 }
 
+/// A connection that is kept beside the link.
+struct Held {
+    met: Met,
+    /// What had been heard on the link when the peer said hello on this one.
+    heard: u64,
+}
+
 /// A link that is up.
 pub(super) struct Live {
     pub(super) number: LinkNumber,
     pub(super) incarnation: u64,
     pub(super) fingerprint: Fingerprint,
+    pub(super) connection: Connection,
     pub(super) end: oneshot::Sender<DownReason>,
 }
 
@@ -152,14 +165,29 @@ impl PeerState {
 
     /// Keeps a connection for when the link has ended.
     pub(super) fn hold(&mut self, met: Met) {
-        if let Some(old) = self.held.replace(met) {
-            dismiss(&old.connection, code::SUPERSEDED, "there is a newer one");
+        let heard = self.live.as_ref().map_or(0, |live| heard(&live.connection));
+        if let Some(old) = self.held.replace(Held { met, heard }) {
+            dismiss(&old.met.connection, code::SUPERSEDED, "there is a newer one");
         }
     }
 
-    /// The connection that was kept, if it still stands.
+    /// The connection that was kept, if the peer wants it in place of the link that has ended:
+    /// if it said hello on it because it had given up the link, and so was silent on that.
     pub(super) fn held(&mut self) -> Option<Met> {
-        self.held.take().filter(|met| met.connection.close_reason().is_none())
+        let Held { met, heard: before } = self.held.take()?;
+        let since = self.live.as_ref().map_or(0, |live| heard(&live.connection) - before);
+        if since > FRAMES_UNDER_WAY {
+            dismiss(&met.connection, code::SUPERSEDED, "it was not needed");
+            return None;
+        }
+        met.connection.close_reason().is_none().then_some(met)
+    }
+
+    /// Gives up the connection that was kept.
+    pub(super) fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            dismiss(&held.met.connection, code::SUPERSEDED, "it was not needed");
+        }
     }
 
     /// One connection is to be the link; all others end.
@@ -175,7 +203,7 @@ impl PeerState {
             dialling.abort();
         }
         if let Some(held) = self.held.take() {
-            dismiss(&held.connection, code, why);
+            dismiss(&held.met.connection, code, why);
         }
         for other in self.others.drain(..) {
             dismiss(&other, code, why);

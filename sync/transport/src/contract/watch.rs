@@ -12,6 +12,8 @@ pub(super) struct Watch<C> {
     nodes: usize,
     alive: Vec<bool>,
     seen: Vec<VecDeque<Event>>,
+    /// All ends of links so far, for the story of a claim that does not hold.
+    ends: Vec<(usize, DownReason)>,
 }
 
 /// What a node was told of a peer when the link came up.
@@ -25,7 +27,7 @@ pub(super) struct Met {
 impl<C: Cluster> Watch<C> {
     pub(super) fn new(cluster: C, nodes: usize) -> Self {
         let seen = (0..nodes).map(|_| VecDeque::new()).collect();
-        Self { cluster, nodes, alive: vec![true; nodes], seen }
+        Self { cluster, nodes, alive: vec![true; nodes], seen, ends: Vec::new() }
     }
 
     /// The number by which `node` knows `peer`.
@@ -55,6 +57,9 @@ impl<C: Cluster> Watch<C> {
     pub(super) fn collect(&mut self, node: usize) {
         while self.alive[node] {
             let Some(event) = self.cluster.node(node).poll() else { break };
+            if let Event::LinkDown { reason, .. } = &event {
+                self.ends.push((node, reason.clone()));
+            }
             self.seen[node].push_back(event);
         }
     }
@@ -101,7 +106,8 @@ impl<C: Cluster> Watch<C> {
             }
             self.step();
         }
-        panic!("node {node} waited in vain for {what}; it saw {dropped:?}");
+        let ends = &self.ends;
+        panic!("node {node} waited in vain for {what}; it saw {dropped:?}; links ended: {ends:?}");
     }
 
     /// Waits until the link from `node` to `peer` comes up.
