@@ -276,10 +276,13 @@ fn with_filter_local_adverts_arrive_all_the_same() -> anyhow::Result<()> {
         until(&format!("a ping of {vip}"), || pings(&pair.client, vip))?;
     }
     let running = pair.ping(VIP[0])?;
+    std::thread::sleep(SILENCE);
     pair.a.ask(&Request::Failover { undo: false })?;
     pair.b.until_all("MASTER")?;
     std::thread::sleep(SILENCE);
-    println!("planned, filter_local: {:?} at 10 ms", running.finish()?);
+    let pinged = running.finish()?;
+    println!("planned, filter_local: {pinged:?} at 10 ms");
+    ensure!(pinged.lost <= 20, "{pinged:?}");
     pair.a.ask(&Request::Failover { undo: true })?;
     pair.a.until_all("MASTER")?;
     pair.a.kill();

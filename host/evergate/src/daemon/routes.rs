@@ -35,6 +35,15 @@ fn snapshot(netlink: &mut Netlink, config: &Config) -> anyhow::Result<Fib> {
     for address in netlink.addresses()? {
         fib.own(interface(address.index), Addr::from(address.address));
     }
+    // Known as the gateway's own in every role: packets to them come as soon as it is MASTER, and
+    // all gateways of a pair see them alike.
+    for vhost in &config.carp {
+        let place = config.interfaces.iter().position(|i| i.device == vhost.device);
+        let id = place.and_then(|n| u16::try_from(n + 1).ok()).map_or(IfId::UNKNOWN, IfId);
+        for net in &vhost.addresses {
+            fib.own(id, Addr::from(net.addr()));
+        }
+    }
     let mut routes: Vec<Route> = netlink.routes()?;
     routes.retain(|route| route.table == TABLE_MAIN && !route.dead);
     // The kernel takes the route with the lowest metric; the builder keeps the first.
