@@ -42,3 +42,34 @@ fn list(
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    fn parse(security: &str) -> Result<Config, String> {
+        let text = format!(
+            "[[interface]]\nname = \"lan\"\ndevice = \"eth1\"\n[[policy]]\nname = \"home\"\n\
+             builtin = \"home\"\nwatch = true\n[security]\n{security}\n"
+        );
+        Config::parse(Path::new("gateway.toml"), &text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn hashes_and_keys_are_64_digits() {
+        let digits = "ab".repeat(32);
+        let config = parse(&format!("policy_hashes = [{digits:?}]\npolicy_keys = []")).unwrap();
+        assert_eq!((config.security.hashes, config.security.keys), (vec![[0xab; 32]], vec![]));
+        assert!(config.policies[0].watch);
+        for (line, words) in [
+            ("policy_keys = [\"abc\"]", "\"abc\" is not a key (Ed25519)"),
+            ("policy_hashes = [\"zz\"]", "64 hexadecimal digits"),
+            ("policy_key = []", "policy_keys"),
+        ] {
+            let said = parse(line).unwrap_err();
+            assert!(said.contains(words) && said.contains("gateway.toml:9"), "{said}");
+        }
+    }
+}

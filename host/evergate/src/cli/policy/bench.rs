@@ -129,8 +129,9 @@ fn measure(
         for (request, packet) in next.by_ref().take(BATCH as usize) {
             let mut request = *request;
             let mut decision = runner.decide(now_ns, 0, &mut request);
-            if matches!(decision.action, Action::Inspect { .. }) {
-                let payload = Payload { bytes: &packet.payload, end: !packet.more };
+            if let (Action::Inspect { .. }, Some(shown)) = (decision.action, packet.payload.last())
+            {
+                let payload = Payload { bytes: &shown.bytes, end: shown.end };
                 decision = runner.inspect(now_ns, 0, &mut request, decision.policy, payload);
             }
             failed += u64::from(decision.action == Action::Failed);

@@ -15,16 +15,18 @@
 //!
 //! tcp SRC:PORT DST:PORT   udp ..   icmp SRC DST type=8 code=0   icmp6 ..   proto=132 SRC DST
 //!   flags=SA at=250 wall=SECONDS dir=to|from in=lan|wan|unknown out=.. tag=NAME length=60 ttl=64
-//!   tos=0 sport=1 dport=2 reassembled options super hex=16030100.. text=GET_/ more
+//!   tos=0 sport=1 dport=2 reassembled options super
+//!   hex=16030100.. | text=GET_/ | query=ads.example.com   cut=1,30   more
 //!
 //! continue | pass | block | rst | icmp[=CODE] | inspect | failed
 //!   rule=1 label=NAME tag=NAME log keep=none|sloppy|loose options each
 //! ```
 //!
 //! `at` counts milliseconds, `wall` seconds since 1970 or a time like 2026-03-02T08:00:00 in UTC; a
-//! case without them is at the time of the one before. A packet with `hex` or `text` has that
-//! payload, shown to a policy that wants to inspect; `more` says that it is not all. The tag of a
-//! verdict is the packet's tag after the policy.
+//! case without them is at the time of the one before. A packet with `hex`, `text` or `query` (a DNS
+//! query, behind its length if by TCP) has that payload, shown to a policy that wants to inspect:
+//! first the bytes up to each `cut`, then all; `more` says that it is not the end. The verdict is that
+//! on the last, and its tag the packet's tag after the policy.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -65,8 +67,23 @@ pub(super) struct Packet {
     pub(super) tag: Option<String>,
     pub(super) at_ms: Option<u64>,
     pub(super) wall_s: Option<u64>,
-    pub(super) payload: Vec<u8>,
-    pub(super) more: bool,
+    /// What is shown of its payload, one after the other.
+    pub(super) payload: Vec<Shown>,
+}
+
+/// What is shown of a payload at once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) bytes: Vec<u8>,
+    pub(super) end: bool,
+}
+
+/// The words about payload, before they are put together.
+#[derive(Default)]
+struct Words {
+    bytes: Option<Vec<u8>>,
+    cuts: Vec<usize>,
+    more: bool,
 }
 
 pub(super) fn parse(text: &str) -> anyhow::Result<Table> {
@@ -104,9 +121,14 @@ pub(super) fn packet(text: &str) -> anyhow::Result<Packet> {
         ..Request::default()
     };
     let mut packet = Packet { request, ..Packet::default() };
+    let mut payload = Words::default();
     for word in words {
-        packet.word(word).with_context(|| format!("`{word}`"))?;
+        let place = || format!("`{word}`");
+        if !payload.word(word, proto == "tcp").with_context(place)? {
+            packet.word(word).with_context(place)?;
+        }
     }
+    packet.payload = payload.shown();
     Ok(packet)
 }
 
@@ -136,13 +158,53 @@ impl Packet {
             "tag" => self.tag = Some(value.to_owned()),
             "at" => self.at_ms = Some(value.parse()?),
             "wall" => self.wall_s = Some(wall(value)?),
-            "hex" => self.payload = hex(value)?,
-            "text" => self.payload = value.replace('_', " ").into_bytes(),
-            "more" => self.more = true,
             _ => bail!("nothing of a packet"),
         }
         Ok(())
     }
+}
+
+impl Words {
+    /// Takes a word if it is about payload.
+    fn word(&mut self, word: &str, is_tcp: bool) -> anyhow::Result<bool> {
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        match key {
+            "hex" => self.bytes = Some(hex(value)?),
+            "text" => self.bytes = Some(value.replace('_', " ").into_bytes()),
+            "query" => self.bytes = Some(query(value, is_tcp)?),
+            "cut" => {
+                let cuts: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
+                self.cuts = cuts?;
+            }
+            "more" => self.more = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn shown(self) -> Vec<Shown> {
+        let Some(bytes) = self.bytes else { return Vec::new() };
+        let before = self.cuts.iter().filter_map(|cut| bytes.get(..*cut));
+        let mut all: Vec<Shown> =
+            before.map(|part| Shown { bytes: part.to_vec(), end: false }).collect();
+        all.push(Shown { bytes, end: !self.more });
+        all
+    }
+}
+
+/// A DNS query for the addresses of a name (RFC 1035 §4.1), behind its length if by TCP (§4.2.2).
+fn query(name: &str, is_tcp: bool) -> anyhow::Result<Vec<u8>> {
+    let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        message.push(u8::try_from(label.len())?);
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.extend_from_slice(&[0, 0, 1, 0, 1]);
+    if is_tcp {
+        let length = u16::try_from(message.len())?.to_be_bytes();
+        message.splice(..0, length);
+    }
+    Ok(message)
 }
 
 fn octets(address: IpAddr) -> [u8; 16] {
@@ -215,7 +277,15 @@ mod tests {
         assert_eq!((request.tcp_flags, request.in_if, request.out_if), (0x12, 2, 0));
         assert_eq!((it.at_ms, it.tag.as_deref()), (Some(250), Some("t")));
         let it = packet("udp 10.0.0.5:1 10.0.0.1:53 hex=0a0B more reassembled").unwrap();
-        assert_eq!((it.payload, it.more, it.request.flags), (vec![10, 11], true, 1));
+        let all = Shown { bytes: vec![10, 11], end: false };
+        assert_eq!((it.payload, it.request.flags), (vec![all], 1));
+        let it = packet("tcp 10.0.0.5:1 10.0.0.1:53 text=G_x cut=1,2").unwrap();
+        let shown: Vec<(&[u8], bool)> =
+            it.payload.iter().map(|shown| (shown.bytes.as_slice(), shown.end)).collect();
+        assert_eq!(shown, [(&b"G"[..], false), (b"G ", false), (b"G x", true)]);
+        let it = packet("tcp 10.0.0.5:1 10.0.0.1:53 query=a.bc").unwrap();
+        let question = [0, 22, 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'a', 2, b'b', b'c'];
+        assert_eq!(it.payload[0].bytes[..19], question);
         assert_eq!(packet("proto=132 ::1 ::2 dport=9").unwrap().request.dport, 9);
     }
 

@@ -11,7 +11,7 @@ use evergate_policy::{
 };
 use serde_json::json;
 
-use super::cases::{self, Packet, Suite};
+use super::cases::{self, Packet, Shown, Suite};
 use super::module::{self, ModuleArgs};
 
 /// What one case came to.
@@ -109,7 +109,7 @@ fn run_suite(
 }
 
 /// Asks the policy, and shows it the payload if it wants to see it and there is any.
-pub(super) fn decide(
+fn decide(
     runner: &mut Runner,
     environment: &Environment,
     packet: &Packet,
@@ -117,13 +117,15 @@ pub(super) fn decide(
 ) -> Decision {
     let tag = packet.tag.as_deref().and_then(|tag| environment.tags.intern(tag)).unwrap_or(0);
     let mut request = Request { tag, ..packet.request };
-    let decision = runner.decide(now_ns, wall_s, &mut request);
-    let shown = !packet.payload.is_empty() || packet.more;
-    if !shown || !matches!(decision.action, Action::Inspect { .. }) {
-        return decision;
+    let mut decision = runner.decide(now_ns, wall_s, &mut request);
+    for Shown { bytes, end } in &packet.payload {
+        if !matches!(decision.action, Action::Inspect { .. }) {
+            break;
+        }
+        let payload = Payload { bytes, end: *end };
+        decision = runner.inspect(now_ns, wall_s, &mut request, decision.policy, payload);
     }
-    let payload = Payload { bytes: &packet.payload, end: !packet.more };
-    runner.inspect(now_ns, wall_s, &mut request, decision.policy, payload)
+    decision
 }
 
 /// A decision in the words of a table.
