@@ -90,7 +90,9 @@ fn close(connection: &Connection, reason: &DownReason) {
         DownReason::Silent { .. } | DownReason::Gone => code::SILENT,
         DownReason::Misbehaved { .. } => code::PROTOCOL,
         DownReason::KeyWithdrawn => code::KEY_WITHDRAWN,
-        DownReason::Replaced | DownReason::PeerRestarted => code::SUPERSEDED,
+        DownReason::Replaced | DownReason::PeerRestarted | DownReason::Forgotten => {
+            code::SUPERSEDED
+        }
         DownReason::ClosedByPeer | DownReason::ClosedHere | DownReason::Broken { .. } | _ => {
             code::CLOSED
         }
@@ -110,8 +112,8 @@ fn lost(error: &ConnectionError) -> DownReason {
             }
         }
         ConnectionError::LocallyClosed => DownReason::ClosedHere,
-        // A stateless reset, which only the peer's key can make: it runs, and knows nothing.
-        ConnectionError::Reset => DownReason::PeerRestarted,
+        // A stateless reset, which only who has the peer's key can make.
+        ConnectionError::Reset => DownReason::Forgotten,
         ConnectionError::TimedOut
         | ConnectionError::VersionMismatch
         | ConnectionError::TransportError(_)

@@ -132,6 +132,10 @@ pub enum DownReason {
     /// The peer has started anew and knows nothing of the old link.
     #[error("the peer has restarted")]
     PeerRestarted,
+    /// The peer says that it does not know the link: it has restarted, or what it said when it
+    /// ended the link was lost.
+    #[error("the peer does not know the link any more")]
+    Forgotten,
     /// The peer had given it up and has set up another.
     #[error("replaced by a newer link")]
     Replaced,
