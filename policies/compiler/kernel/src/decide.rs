@@ -13,6 +13,12 @@ const TO_GATEWAY: u8 = 1;
 struct Evaluation {
     /// Offset of the rule that decided; 0 if none did.
     rule: usize,
+    /// Of that rule's outcome: actions and flags.
+    head: u32,
+    /// Of that rule's outcome: codes and label.
+    codes: u32,
+    /// Of that rule's outcome: its set of timeouts.
+    timeouts: u32,
     /// Whether a match rule logs.
     log: bool,
     /// Label of the last match rule that has one.
@@ -32,7 +38,7 @@ pub fn decide<H: Host>(image: &[u32], facts: &Facts, host: &mut H) -> Verdict {
     let mut inbound = Evaluation::default();
     if facts.direction <= TO_GATEWAY {
         inbound = evaluate(&mut moment, 0, received);
-        if inbound.rule != 0 && action_of(image, facts, inbound.rule) != action::PASS {
+        if inbound.rule != 0 && action_of(facts, inbound) != action::PASS {
             return blocked(&moment, inbound, inbound.log);
         }
     }
@@ -40,8 +46,8 @@ pub fn decide<H: Host>(image: &[u32], facts: &Facts, host: &mut H) -> Verdict {
     if facts.direction == FORWARDED || facts.direction > TO_GATEWAY {
         let interface = interface(image, facts.out_if);
         outbound = evaluate(&mut moment, 1, interface);
-        if outbound.rule != 0 && action_of(image, facts, outbound.rule) != action::PASS {
-            return blocked(&moment, outbound, inbound.log || logs(image, inbound) || outbound.log);
+        if outbound.rule != 0 && action_of(facts, outbound) != action::PASS {
+            return blocked(&moment, outbound, inbound.log || logs(inbound) || outbound.log);
         }
     }
     passed(&moment, inbound, outbound)
@@ -77,9 +83,14 @@ fn evaluate<H: Host>(moment: &mut Moment<'_, H>, out: usize, interface: u32) -> 
                 break;
             }
         }
-        return evaluation;
+    } else {
+        merge(moment, &mut evaluation, forest, count.min(TREES_MAX));
     }
-    merge(moment, &mut evaluation, forest, count.min(TREES_MAX));
+    if evaluation.rule != 0 {
+        let at = outcome(image, evaluation.rule);
+        let words = &image[at..at + OUTCOME_WORDS];
+        (evaluation.head, evaluation.codes, evaluation.timeouts) = (words[0], words[1], words[2]);
+    }
     evaluation
 }
 
@@ -186,9 +197,9 @@ fn outcome(image: &[u32], rule: usize) -> usize {
     image[H_OUTCOMES] as usize + image[rule + R_OUTCOME] as usize * OUTCOME_WORDS
 }
 
-fn action_of(image: &[u32], facts: &Facts, rule: usize) -> u8 {
-    let word = image[outcome(image, rule)];
-    (if facts.proto == 6 { word } else { word >> OUTCOME_OTHER_SHIFT }) as u8
+fn action_of(facts: &Facts, evaluation: Evaluation) -> u8 {
+    let head = evaluation.head;
+    (if facts.proto == 6 { head } else { head >> OUTCOME_OTHER_SHIFT }) as u8
 }
 
 fn label_of(image: &[u32], rule: usize) -> u32 {
@@ -196,18 +207,13 @@ fn label_of(image: &[u32], rule: usize) -> u32 {
 }
 
 /// Whether the rule that decided an evaluation logs.
-fn logs(image: &[u32], evaluation: Evaluation) -> bool {
-    evaluation.rule != 0 && image[outcome(image, evaluation.rule)] & OUTCOME_LOG != 0
+fn logs(evaluation: Evaluation) -> bool {
+    evaluation.head & OUTCOME_LOG != 0
 }
 
 fn label_id(image: &[u32], evaluation: Evaluation) -> u16 {
-    let mut label = evaluation.label;
-    if evaluation.rule != 0 {
-        let own = label_of(image, evaluation.rule);
-        if own != 0 {
-            label = own;
-        }
-    }
+    let own = evaluation.codes >> 16;
+    let label = if own == 0 { evaluation.label } else { own };
     if label == 0 { 0 } else { image[image[H_LABELS] as usize + label as usize] as u16 }
 }
 
@@ -221,15 +227,14 @@ fn new_tag<H>(moment: &Moment<'_, H>) -> u16 {
 
 fn blocked<H: Host>(moment: &Moment<'_, H>, evaluation: Evaluation, log: bool) -> Verdict {
     let (image, facts) = (moment.image, moment.facts);
-    let at = outcome(image, evaluation.rule);
-    let action = action_of(image, facts, evaluation.rule);
+    let action = action_of(facts, evaluation);
     let (set, shift) = if facts.v6 { (OUTCOME_CODE6, 8) } else { (OUTCOME_CODE4, 0) };
-    let has_code = action == action::RETURN_ICMP && image[at] & set != 0;
+    let has_code = action == action::RETURN_ICMP && evaluation.head & set != 0;
     Verdict {
         action,
-        log: log || logs(image, evaluation),
+        log: log || logs(evaluation),
         rule: number(image, evaluation),
-        icmp_code: has_code.then_some((image[at + 1] >> shift) as u8),
+        icmp_code: has_code.then_some((evaluation.codes >> shift) as u8),
         tag: new_tag(moment),
         label: label_id(image, evaluation),
         ..Verdict::default()
@@ -238,7 +243,7 @@ fn blocked<H: Host>(moment: &Moment<'_, H>, evaluation: Evaluation, log: bool) -
 
 fn passed<H: Host>(moment: &Moment<'_, H>, inbound: Evaluation, outbound: Evaluation) -> Verdict {
     let (image, facts) = (moment.image, moment.facts);
-    let log = inbound.log || outbound.log || logs(image, inbound) || logs(image, outbound);
+    let log = inbound.log || outbound.log || logs(inbound) || logs(outbound);
     let tag = new_tag(moment);
     let mut verdict = Verdict { action: action::PASS, log, tag, ..Verdict::default() };
     if inbound.rule == 0 && outbound.rule == 0 {
@@ -259,12 +264,12 @@ fn passed<H: Host>(moment: &Moment<'_, H>, inbound: Evaluation, outbound: Evalua
     if verdict.label == 0 {
         verdict.label = label_id(image, outbound);
     }
-    verdict.keep = strictest(image, inbound, outbound);
+    verdict.keep = strictest(inbound, outbound);
     let evaluated_in = facts.direction <= TO_GATEWAY && !inbound.skipped;
     let evaluated_out = facts.direction != TO_GATEWAY && !outbound.skipped;
     verdict.allow_options =
-        (!evaluated_in || options(image, inbound)) && (!evaluated_out || options(image, outbound));
-    if verdict.keep != keep::NONE {
+        (!evaluated_in || options(inbound)) && (!evaluated_out || options(outbound));
+    if verdict.keep != keep::NONE && inbound.timeouts | outbound.timeouts != 0 {
         verdict.timeouts = timeouts(image, facts, inbound);
         for (mine, other) in verdict.timeouts.iter_mut().zip(timeouts(image, facts, outbound)) {
             if *mine == 0 {
@@ -275,17 +280,17 @@ fn passed<H: Host>(moment: &Moment<'_, H>, inbound: Evaluation, outbound: Evalua
     verdict
 }
 
-fn options(image: &[u32], evaluation: Evaluation) -> bool {
-    evaluation.rule != 0 && image[outcome(image, evaluation.rule)] & OUTCOME_OPTIONS != 0
+fn options(evaluation: Evaluation) -> bool {
+    evaluation.head & OUTCOME_OPTIONS != 0
 }
 
 /// No state if one of the rules wants none, else the state with the most checks.
-fn strictest(image: &[u32], inbound: Evaluation, outbound: Evaluation) -> u8 {
+fn strictest(inbound: Evaluation, outbound: Evaluation) -> u8 {
     let rank = |evaluation: Evaluation| {
         if evaluation.rule == 0 {
             return u8::MAX;
         }
-        match (image[outcome(image, evaluation.rule)] >> OUTCOME_KEEP_SHIFT) as u8 {
+        match (evaluation.head >> OUTCOME_KEEP_SHIFT) as u8 {
             keep::NONE => 0,
             keep::LOOSE => 2,
             keep::SLOPPY => 3,
@@ -302,10 +307,7 @@ fn strictest(image: &[u32], inbound: Evaluation, outbound: Evaluation) -> u8 {
 
 fn timeouts(image: &[u32], facts: &Facts, evaluation: Evaluation) -> [u32; 6] {
     let mut seconds = [0; 6];
-    if evaluation.rule == 0 {
-        return seconds;
-    }
-    let set = image[outcome(image, evaluation.rule) + 2] as usize;
+    let set = evaluation.timeouts as usize;
     if set == 0 {
         return seconds;
     }
