@@ -150,9 +150,9 @@ mod tests {
     }
 
     fn released(actions: &mut Actions) -> Vec<(StateKey, Released)> {
-        let release = |action| match action {
-            Action::Release { key, why, .. } => (key, why),
-            other => panic!("{other:?}"),
+        let release = |action| {
+            let Action::Release { key, why, .. } = action else { panic!("{action:?}") };
+            (key, why)
         };
         actions.drain().map(release).collect()
     }

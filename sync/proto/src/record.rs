@@ -141,9 +141,14 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// The tag of a state with this name and revision.
+    pub const fn tag_of(id: StateId, revision: u16) -> u32 {
+        crate::hash::tag(id, revision)
+    }
+
     /// Whether these are news of the state with this name and revision.
     pub const fn is_of(&self, id: StateId, revision: u16) -> bool {
-        self.tag == crate::hash::tag(id, revision)
+        self.tag == Self::tag_of(id, revision)
     }
 }
 

@@ -14,7 +14,6 @@ use crate::config::BATCH_MAX;
 use crate::digest::leaf_of;
 use crate::event::{Action, Actions, ResetReason};
 use crate::flight::Item;
-use crate::hash::tag;
 use crate::message::{Bulk, Class, LANE_DATAGRAM, Message, Told, write_told};
 use crate::peer::{Fetch, OVERRUN_MAX, Peer};
 use crate::queue::{Pending, Want, lane_of};
@@ -71,7 +70,7 @@ impl Machine {
 
     fn acknowledge(&mut self, i: usize, now: Timestamp, actions: &mut Actions) {
         let peer = &mut self.peers[i];
-        if !peer.ack_due.is_some_and(|due| due <= now) {
+        if peer.ack_due.is_none_or(|due| due > now) {
             return;
         }
         peer.ack_due = None;
@@ -352,7 +351,7 @@ impl Peer {
         let state = &record.state;
         let message = Message::Progress(Progress {
             key: state.key,
-            tag: tag(state.id, record.revision),
+            tag: Progress::tag_of(state.id, record.revision),
             idle: state.idle,
             ends: state.ends,
         });

@@ -18,7 +18,7 @@ const MILLI: Duration = Duration::from_millis(1);
 fn fill(world: &mut World, at: usize, ports: std::ops::Range<u16>) {
     for port in ports {
         let id = world.next_id(at);
-        let state = udp_state(world.now, id, port);
+        let state = udp_state(world.clock(at), id, port);
         let held = Held::own(state, &world.nodes[at].ownership);
         world.insert(at, held, Defer::Off);
     }

@@ -157,7 +157,13 @@ proptest! {
                 prop_assert_ne!(&after, &known(&a));
                 prop_assert_ne!(after, known(&b));
             }
-            other => prop_assert!(false, "{:?}", other),
+            Outcome::Unknown
+            | Outcome::OtherName
+            | Outcome::NotHeld
+            | Outcome::Full
+            | Outcome::Survived
+            | Outcome::RemovedOther
+            | Outcome::Refused => prop_assert!(false, "{:?}", outcome),
         }
     }
 }

@@ -86,7 +86,7 @@ impl Story {
         let data = (self.world.random.chance(500), self.world.random.below(1400) as u32);
         let (packet, from_client) = self.conns[which].packet(data);
         let key = self.conns[which].key();
-        let now = self.world.now;
+        let now = self.world.clock(at);
         let held = self.world.nodes[at].table.get_mut(&key);
         let tracked = held.map(|held| {
             let before = held.revision;
@@ -120,7 +120,7 @@ impl Story {
     ) {
         let id = self.world.next_id(at);
         let options = if self.conns[which].step == 0 { StateOptions::default() } else { loose() };
-        let state = begin(self.world.now, id, packet, options);
+        let state = begin(self.world.clock(at), id, packet, options);
         let held = Held::own(state, &self.world.nodes[at].ownership);
         let defer = [Defer::Off, Defer::Open, Defer::Required][self.world.random.index(3)];
         self.world.insert(at, held, defer);
@@ -131,7 +131,7 @@ impl Story {
         let Some(at) = self.alive() else { return };
         let packet = udp(5000 + self.world.random.below(8) as u16, self.world.random.chance(600));
         let (key, _) = evergate_state::key_of(&packet).unwrap();
-        let now = self.world.now;
+        let now = self.world.clock(at);
         match self.world.nodes[at].table.get_mut(&key) {
             Some(held) => {
                 assert_eq!(track(held, now, &packet), Track::Pass);

@@ -9,7 +9,7 @@ use evergate_state::{StateId, StateKey, Timeout, Timeouts};
 use evergate_sync_proto::{
     Action, Actions, BATCH_MAX, Class, Config, Defer, Delete, Entry, EntryKey, Event, Held,
     Machine, NodeId, Operation, Outcome, Ownership, Pace, Purge, Record, Refusal, Released,
-    ResetReason,
+    ResetReason, Upsert,
 };
 use evergate_wire::Timestamp;
 
@@ -78,6 +78,8 @@ pub(crate) struct Node {
     pub(crate) entries: BTreeMap<EntryKey, Entry>,
     pub(crate) ownership: Ownership,
     pub(crate) instance: u32,
+    /// How far this node's clock is ahead of the others'.
+    skew: Duration,
     clock: u64,
     pub(crate) life: u64,
     pub(crate) alive: bool,
@@ -117,8 +119,10 @@ pub(crate) struct World {
     instances: u32,
     /// The port of the states whose story is to be printed.
     pub(crate) trace: Option<u16>,
-    /// Every packet that was sent, if wanted.
-    pub(crate) tap: Option<Vec<(usize, usize, Class, Vec<u8>)>>,
+    /// Every state that a node was told of, if wanted.
+    pub(crate) upserts: Option<Vec<Upsert>>,
+    /// Every packet that was sent and by whom, if wanted.
+    pub(crate) tap: Option<Vec<(usize, Vec<u8>)>>,
 }
 
 pub(crate) fn node_id(index: usize) -> NodeId {
@@ -158,6 +162,7 @@ impl World {
             purging: false,
             instances: 0,
             trace: std::env::var("TRACE").ok().and_then(|port| port.parse().ok()),
+            upserts: None,
             tap: None,
         };
         for index in 0..count {
@@ -196,6 +201,7 @@ impl World {
             entries: BTreeMap::new(),
             ownership,
             instance,
+            skew: Duration::from_secs(index as u64 * 86_400 * 365),
             clock,
             life,
             alive: true,
@@ -206,6 +212,11 @@ impl World {
             resets: Vec::new(),
             entries_lost: 0,
         }
+    }
+
+    /// What a node's clock says.
+    pub(crate) fn clock(&self, at: usize) -> Timestamp {
+        self.now.saturating_add(self.nodes[at].skew)
     }
 
     fn schedule(&mut self, at: Timestamp, due: Due) {
@@ -266,7 +277,8 @@ impl World {
             return;
         }
         let mut actions = Actions::new();
-        self.nodes[at].machine.handle(self.now, event, &mut actions);
+        let now = self.clock(at);
+        self.nodes[at].machine.handle(now, event, &mut actions);
         for action in actions.drain() {
             self.act(at, action);
         }
@@ -275,7 +287,8 @@ impl World {
 
     fn set_alarm(&mut self, at: usize) {
         let Some(deadline) = self.nodes[at].machine.next_deadline() else { return };
-        let wake = deadline.at.max(self.now);
+        let due = deadline.at.since(Timestamp::ZERO).saturating_sub(self.nodes[at].skew);
+        let wake = Timestamp::ZERO.saturating_add(due).max(self.now);
         let node = &mut self.nodes[at];
         if node.wake.is_none_or(|known| wake < known) {
             node.wake = Some(wake);
@@ -290,8 +303,8 @@ impl World {
             Action::Fetch { peer, ticket, keys } => {
                 assert!(keys.len() <= BATCH_MAX);
                 // Read now, told later: as by a shell that is busy.
-                let node = &self.nodes[at];
-                let read = |key| node.table.get(key).map(|held| held.record(self.now));
+                let (node, now) = (&self.nodes[at], self.clock(at));
+                let read = |key| node.table.get(key).map(|held| held.record(now));
                 let records = keys.iter().map(read).collect();
                 self.job(at, Job::Fetched { peer, ticket, records });
             }
@@ -343,7 +356,7 @@ impl World {
         traffic.packets += 1;
         traffic.bytes += packet.len() as u64;
         if let Some(tap) = &mut self.tap {
-            tap.push((from, to, class, packet.clone()));
+            tap.push((from, packet.clone()));
         }
         let Some(link) = self.links.get(&pair(from, to)).copied() else { return };
         let (least, most) = self.nature.delay_us;
@@ -462,7 +475,7 @@ impl World {
     /// The cursor is the lower port of the states' keys; all states of one port come
     /// in one page, so that none is missed whatever comes and goes.
     fn page(&mut self, at: usize, peer: NodeId, ticket: u32, cursor: u64, max: usize) {
-        let node = &self.nodes[at];
+        let (node, now) = (&self.nodes[at], self.clock(at));
         let total = node.table.len() as u64;
         let mut records: Vec<Record> = Vec::new();
         let mut next = None;
@@ -473,14 +486,14 @@ impl World {
                 next = Some(port);
                 break;
             }
-            records.push(held.record(self.now));
+            records.push(held.record(now));
         }
         let entries = if cursor == 0 { node.entries.values().cloned().collect() } else { vec![] };
         self.tell(at, Event::PageRead { peer, ticket, records, entries, next, total });
     }
 
     fn apply(&mut self, at: usize, peer: Option<NodeId>, operation: Operation) {
-        let now = self.now;
+        let now = self.clock(at);
         let key = match &operation {
             Operation::Upsert(upsert) => Some(upsert.record.state.key),
             Operation::Progress(progress) => Some(progress.key),
@@ -490,6 +503,7 @@ impl World {
         self.note(at, key.as_ref(), &("from", peer, &operation));
         match operation {
             Operation::Upsert(upsert) => {
+                self.upserts.iter_mut().for_each(|seen| seen.push((*upsert).clone()));
                 let record = &upsert.record;
                 let (key, id) = (record.state.key, record.state.id);
                 let node = &mut self.nodes[at];
@@ -578,11 +592,10 @@ impl World {
 
     /// A node removes a state, by somebody's will or because its time is up.
     pub(crate) fn remove(&mut self, at: usize, key: &StateKey, is_final: bool) -> Option<StateId> {
-        let node = &mut self.nodes[at];
-        let held = node.table.remove(key)?;
+        let held = self.nodes[at].table.remove(key)?;
         let id = held.state.id();
-        let epoch = node.ownership.effective(held.claim).epoch;
-        let idle = self.now.since(held.state.last_seen());
+        let epoch = self.nodes[at].ownership.effective(held.claim).epoch;
+        let idle = self.clock(at).since(held.state.last_seen());
         self.note(at, Some(key), &("remove", id, is_final));
         let delete = Delete { key: *key, id, epoch, is_final, ago: Duration::ZERO, idle };
         self.tell(at, Event::Delete(delete));
@@ -591,7 +604,7 @@ impl World {
 
     /// Removes what is overdue at a node, if that is for it to do.
     pub(crate) fn purge(&mut self, at: usize) {
-        let (now, node) = (self.now, &self.nodes[at]);
+        let (now, node) = (self.clock(at), &self.nodes[at]);
         let overdue: Vec<(StateKey, Purge)> = node
             .table
             .iter()
