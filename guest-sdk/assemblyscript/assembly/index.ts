@@ -1,8 +1,8 @@
 /**
  * The AssemblyScript SDK for Evergate policies.
  *
- *     import { Packet, Policy, Setup, Verdict, register } from "evergate-policy";
- *     export { decide, evergate_abi_v1, init } from "evergate-policy";
+ *     import { Packet, Policy, Setup, Verdict, register } from "evergate-policy/assembly";
+ *     export { decide, evergate_abi_v1, init } from "evergate-policy/assembly";
  *
  *     class WebOnly extends Policy {
  *       decide(packet: Packet): Verdict {

@@ -273,6 +273,17 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Begin a policy: writes a directory with a template, the language's SDK and a table of tests.
+    New {
+        /// The language.
+        #[arg(long, value_parser = super::policy::languages())]
+        lang: String,
+        /// The policy's name, and the directory's: lower-case letters, digits and hyphens.
+        name: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what a module is made of: hash, ABI, imports, exports, memory; runs nothing of it.
     Inspect {
         /// A .wasm or .wat file, or a built-in one such as builtin:home.

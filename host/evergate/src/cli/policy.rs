@@ -5,6 +5,7 @@ mod cases;
 mod inspect;
 mod keys;
 mod module;
+mod new;
 mod test;
 mod watch;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub(in crate::cli) use module::ModuleArgs;
+pub(in crate::cli) use new::languages;
 pub(crate) use watch::stamp;
 
 use super::args::PolicyCommand;
@@ -32,6 +34,7 @@ pub(super) fn run(control: &Path, command: PolicyCommand) -> anyhow::Result<Exit
             control::ask::<()>(control, &request, |()| ())?;
             said(json, &name, None, "decides nothing until it is loaded again");
         }
+        PolicyCommand::New { lang, name, json } => new::run(&lang, &name, json)?,
         PolicyCommand::Inspect { module, json } => inspect::run(&module, json)?,
         PolicyCommand::Test { module, file, json } => return test::run(&module, &file, json),
         PolicyCommand::Bench { module, file, calls, json } => {
