@@ -10,7 +10,7 @@ use evergate_e2e::tools;
 use evergate_e2e::wait::{LIMIT, SILENCE, until};
 use evergate_e2e::world::pings;
 
-use pair::{Pair, SERVER, VIP, inside, outside};
+use pair::{Pair, SERVER, VIP, inside, outside, vhost};
 
 crate::claims![
     when_the_master_is_killed_the_backup_has_its_addresses_and_pings_go_on,
@@ -23,6 +23,8 @@ crate::claims![
     a_clean_stop_bows_out_at_once_and_leaves_no_address,
     after_a_crash_the_leftovers_are_gone_before_the_election,
     a_device_that_goes_and_comes_is_followed,
+    a_device_that_is_missing_at_the_start_is_waited_for,
+    an_address_that_is_taken_from_the_master_is_set_again,
     with_filter_local_adverts_arrive_all_the_same,
     commands_run_on_a_role_change_and_nobody_waits_for_them,
     a_passphrase_that_others_can_read_is_refused,
@@ -256,6 +258,36 @@ fn a_device_that_goes_and_comes_is_followed() -> anyhow::Result<()> {
     pair.b.until_all("BACKUP")?;
     pair.ensure_one_owner()?;
     until("a ping", || pings(&pair.client, VIP[0]))
+}
+
+fn a_device_that_is_missing_at_the_start_is_waited_for() -> anyhow::Result<()> {
+    let mut pair = Pair::new()?;
+    let apart = format!("{FAST}group = \"dmz\"");
+    let missing = vhost(3, "dmz0", "\"10.0.3.100/24\"", &apart);
+    pair.a.start(&(missing + &inside(FAST)))?;
+    let states = || -> anyhow::Result<Vec<String>> {
+        Ok(pair.a.report()?.vhosts.into_iter().map(|row| row.state).collect())
+    };
+    until("the other one is MASTER", || Ok(states()? == ["INIT", "MASTER"]))?;
+    let demotions: Vec<u16> = pair.a.report()?.vhosts.iter().map(|row| row.demotion).collect();
+    ensure!(demotions == [1, 0], "{demotions:?}");
+    ensure!(pair.a.place.log().matches("there is no such device").count() == 1, "log");
+    let dmz = pair.lab.bridge("dmz")?;
+    dmz.connect(&pair.lab, &pair.a.host, "dmz0", evergate_lab::LinkOptions::default())?;
+    pair.a.host.address("dmz0", "10.0.3.11/24")?;
+    until("both are MASTER", || Ok(states()? == ["MASTER", "MASTER"]))
+}
+
+fn an_address_that_is_taken_from_the_master_is_set_again() -> anyhow::Result<()> {
+    let pair = fast()?;
+    for vip in VIP {
+        let prefix = if vip.is_ipv4() { 24 } else { 64 };
+        pair.a.host.remove_address("lan0", &format!("{vip}/{prefix}"))?;
+        until("it is there again", || pair.a.has(vip))?;
+        until("a ping", || pings(&pair.client, vip))?;
+    }
+    ensure!(pair.a.row()?.state == "MASTER", "{:?}", pair.a.row()?);
+    pair.ensure_one_owner()
 }
 
 fn with_filter_local_adverts_arrive_all_the_same() -> anyhow::Result<()> {

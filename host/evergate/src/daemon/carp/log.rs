@@ -71,17 +71,20 @@ fn note((interface, vhid): (&str, u8), note: &Note) {
     }
 }
 
-/// Writes which devices came, went or changed their state.
-pub(super) fn devices(names: &BTreeSet<String>, before: &[Device], after: &[Device]) {
+/// Writes which devices came, went or changed their state; at first, how all of them are.
+pub(super) fn devices(names: &BTreeSet<String>, before: Option<&[Device]>, after: &[Device]) {
     let state = |devices: &[Device], name: &str| {
         devices.iter().find(|device| device.name == name).map(|device| device.up)
     };
     for device in names {
-        match (state(before, device), state(after, device)) {
-            (old, new) if old == new => {}
-            (_, None) => tracing::warn!(device, "carp: there is no such device"),
-            (_, Some(true)) => tracing::info!(device, "carp: the link is up"),
-            (_, Some(false)) => tracing::warn!(device, "carp: the link is down"),
+        let new = state(after, device);
+        if before.is_some_and(|before| state(before, device) == new) {
+            continue;
+        }
+        match new {
+            None => tracing::warn!(device, "carp: there is no such device"),
+            Some(true) => tracing::info!(device, "carp: the link is up"),
+            Some(false) => tracing::warn!(device, "carp: the link is down"),
         }
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Watch {
     netlink: Netlink,
     monitor: Monitor,
     picture: Picture,
+    /// Whether there was a picture before.
+    looked: bool,
     look_at: Option<u64>,
     tick_at: u64,
     conflicts: Conflicts,
@@ -96,6 +98,7 @@ impl Watch {
             netlink: Netlink::open()?,
             monitor: Monitor::of_devices()?,
             picture: Picture::default(),
+            looked: false,
             look_at: Some(0),
             tick_at: clock::monotonic_ns().saturating_add(TICK_NS),
             conflicts: Conflicts::default(),
@@ -155,12 +158,14 @@ impl Watch {
                 return;
             }
         };
-        if picture.devices != self.picture.devices {
-            log::devices(&self.names, &self.picture.devices, &picture.devices);
+        let before = self.looked.then_some(&self.picture.devices[..]);
+        if before != Some(&picture.devices[..]) {
+            log::devices(&self.names, before, &picture.devices);
             self.conflicts.follow(&picture.devices);
             self.order(Command::Devices(picture.devices.clone()));
         }
         self.picture = picture;
+        self.looked = true;
         for place in 0..self.seats.len() {
             self.compare(place);
         }
