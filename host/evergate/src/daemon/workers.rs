@@ -16,8 +16,9 @@ use super::tuns::Attached;
 
 /// Log events under way to the logging thread; more are counted as lost.
 const LOG_UNDER_WAY: usize = 4_096;
-/// Packets between two looks at the wall clock, which policies see in whole seconds.
-const WALL_CLOCK_EVERY: u32 = 256;
+/// Packets of a burst that share one look at the clocks. At a slow 100,000 packets/s a packet's
+/// time is late by 0.3 ms; what goes by it is timeouts and rates.
+const LOOK_EVERY: u32 = 32;
 
 /// A thread's counters, and whose they are.
 struct Seat {
@@ -116,6 +117,19 @@ impl Workers {
     }
 }
 
+/// What the clocks said.
+struct Time {
+    at: Timestamp,
+    /// Policies see the wall clock in whole seconds.
+    wall_s: u64,
+}
+
+impl Time {
+    fn look() -> Time {
+        Time { at: Timestamp::from_nanos(clock::monotonic_ns()), wall_s: clock::wall_s() }
+    }
+}
+
 /// One thread: reads frames, lets the engine decide, writes what it says.
 struct Carrier {
     queue: Queue,
@@ -147,21 +161,20 @@ impl Carrier {
 
     /// Carries frames until none is left.
     fn carry(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let mut wall_s = clock::wall_s();
-        let mut until_wall = WALL_CLOCK_EVERY;
+        let mut time = Time::look();
+        let mut until_look = LOOK_EVERY;
         while let Some(length) = self.queue.read(buffer)? {
-            until_wall -= 1;
-            if until_wall == 0 {
-                until_wall = WALL_CLOCK_EVERY;
-                wall_s = clock::wall_s();
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK_EVERY;
+                time = Time::look();
                 self.pass_on_log();
                 if self.stop.is_signalled() {
                     return Ok(());
                 }
             }
-            let now = Timestamp::from_nanos(clock::monotonic_ns());
             let frame = &mut buffer[..length];
-            match self.worker.process(now, wall_s, frame) {
+            match self.worker.process(time.at, time.wall_s, frame) {
                 Outcome::Drop => {}
                 Outcome::Forward => self.write(frame),
                 Outcome::Emit => {
