@@ -27,6 +27,8 @@ const POLICIES_MAX: usize = 32;
 pub(super) const DEVICE_NAME_MAX: usize = 15;
 /// Longest name of an interface, policy or table; pf's limit for table names.
 const NAME_MAX: usize = 31;
+/// The most queues when nothing else is said.
+const DEFAULT_QUEUES_MAX: usize = 8;
 /// The most queues a tun device has in Linux (MAX_TAP_QUEUES is 256; more than cores is waste).
 const QUEUES_MAX: i64 = 64;
 
@@ -211,10 +213,7 @@ pub(crate) const DEFAULT_CONTROL: &str = "/run/evergate/control.sock";
 const DEFAULT_ROUTE_NUMBER: u32 = 5200;
 
 fn check_queues(source: &Source<'_>, queues: Option<Spanned<i64>>) -> Result<u16, ConfigError> {
-    let Some(queues) = queues else {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        return Ok(u16::try_from(cores.min(8)).unwrap_or(1));
-    };
+    let Some(queues) = queues else { return Ok(default_queues()) };
     match u16::try_from(*queues.get_ref()) {
         Ok(n) if (1..=QUEUES_MAX).contains(queues.get_ref()) => Ok(n),
         Ok(_) | Err(_) => {
@@ -222,6 +221,14 @@ fn check_queues(source: &Source<'_>, queues: Option<Spanned<i64>>) -> Result<u16
             Err(source.error(&queues, message, format!("from 1 to {QUEUES_MAX}")))
         }
     }
+}
+
+/// Half the cores: traffic has two directions, each with threads of its own, and the kernel works
+/// for every packet before and after them. More queues cost it a hash a packet, and threads that
+/// take its cores: on two cores a second queue costs a third of the small packets.
+fn default_queues() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u16::try_from((cores / 2).clamp(1, DEFAULT_QUEUES_MAX)).unwrap_or(1)
 }
 
 fn check_route_numbers(
