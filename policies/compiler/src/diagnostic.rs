@@ -65,10 +65,18 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// A file, and where its lines begin.
+#[derive(Debug)]
+struct Source {
+    name: String,
+    text: String,
+    lines: Vec<usize>,
+}
+
 /// The files of a compilation, and what was said about them.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    sources: Vec<(String, String)>,
+    sources: Vec<Source>,
     pub(crate) diagnostics: Vec<Diagnostic>,
     errors: usize,
 }
@@ -80,7 +88,9 @@ const WARNINGS_MAX: usize = 100;
 
 impl Report {
     pub(crate) fn add_source(&mut self, name: &str, text: &str) -> u32 {
-        self.sources.push((name.to_owned(), text.to_owned()));
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        self.sources.push(Source { name: name.to_owned(), text: text.to_owned(), lines });
         u32::try_from(self.sources.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -89,11 +99,11 @@ impl Report {
     }
 
     pub(crate) fn text(&self, source: u32) -> &str {
-        self.sources.get(source as usize).map_or("", |(_, text)| text)
+        self.sources.get(source as usize).map_or("", |source| &source.text)
     }
 
     pub(crate) fn name(&self, source: u32) -> &str {
-        self.sources.get(source as usize).map_or("", |(name, _)| name)
+        self.sources.get(source as usize).map_or("", |source| &source.name)
     }
 
     pub(crate) fn has_errors(&self) -> bool {
@@ -153,21 +163,21 @@ impl Report {
 
     /// Returns what was said, by files and places.
     pub(crate) fn sorted(mut self) -> Vec<Diagnostic> {
-        let order = |file: &str| self.sources.iter().position(|(name, _)| name == file);
+        let order = |file: &str| self.sources.iter().position(|source| source.name == file);
         self.diagnostics.sort_by_key(|d| (order(&d.file), d.line, d.column));
         self.diagnostics
     }
 
     /// Line and column, from 1.
     pub(crate) fn place(&self, span: Span) -> (u32, u32) {
-        let text = self.text(span.source);
-        let mut start = (span.start as usize).min(text.len());
-        while !text.is_char_boundary(start) {
+        let Some(source) = self.sources.get(span.source as usize) else { return (1, 1) };
+        let mut start = (span.start as usize).min(source.text.len());
+        while !source.text.is_char_boundary(start) {
             start -= 1;
         }
-        let before = &text[..start];
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        let line = source.lines.partition_point(|begin| *begin <= start);
+        let begin = source.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
+        let column = source.text[begin..start].chars().count() + 1;
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 }
