@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("evergate-carp", &["evergate-wire"]),
     ("evergate-node", &["evergate-wire", "evergate-carp"]),
     ("evergate-table", &["evergate-wire", "evergate-state"]),
+    ("evergate-sync-proto", &["evergate-wire", "evergate-state"]),
     ("evergate-sync-transport", &["evergate-wire"]),
     ("evergate-sync-quic", &["evergate-sync-transport"]),
     ("evergate-abi", &[]),
@@ -79,6 +80,7 @@ const PURE: &[&str] = &[
     "host/engine",
     "guest-sdk/abi",
     "policies/compiler",
+    "sync/proto",
     "sync/transport",
 ];
 

@@ -2,7 +2,7 @@
 //! tables in maps: creating, packing, unpacking, inserting, acknowledging; and the
 //! same for compressed updates.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ struct Node {
 
 struct Pair {
     nodes: [Node; 2],
+    /// What is to be done, in order.
+    wanted: VecDeque<(usize, Action)>,
     now: Timestamp,
     bytes: u64,
 }
@@ -66,11 +68,9 @@ impl Pair {
             Node { machine: Machine::new(config), table: HashMap::new() }
         };
         let now = Timestamp::from_nanos(1 << 40);
-        let mut pair = Self { nodes: [node(0), node(1)], now, bytes: 0 };
-        pair.tell(0, Event::LinkUp { peer: IDS[1] });
-        let mut actions = Actions::new();
-        pair.nodes[1].machine.handle(now, Event::LinkUp { peer: IDS[0] }, &mut actions);
-        actions.drain().for_each(|action| pair.act(1, action));
+        let wanted = VecDeque::new();
+        let mut pair = Self { nodes: [node(0), node(1)], wanted, now, bytes: 0 };
+        (0..2).for_each(|at| pair.tell(at, Event::LinkUp { peer: IDS[1 - at] }));
         pair.settle();
         assert!(pair.nodes[1].machine.peer_status(IDS[0]).is_some_and(|status| status.in_sync));
         pair
@@ -79,7 +79,11 @@ impl Pair {
     fn tell(&mut self, at: usize, event: Event<'_>) {
         let mut actions = Actions::new();
         self.nodes[at].machine.handle(self.now, event, &mut actions);
-        for action in actions.drain() {
+        self.wanted.extend(actions.drain().map(|action| (at, action)));
+    }
+
+    fn work(&mut self) {
+        while let Some((at, action)) = self.wanted.pop_front() {
             self.act(at, action);
         }
     }
@@ -127,9 +131,11 @@ impl Pair {
 
     /// Lets both machines do what they have put off, and 2 s go by.
     fn settle(&mut self) {
+        self.work();
         for _ in 0..20 {
             self.now = self.now.saturating_add(Duration::from_millis(100));
             (0..2).for_each(|at| self.tell(at, Event::Timer));
+            self.work();
         }
     }
 
@@ -150,6 +156,7 @@ impl Pair {
             self.insert(number);
             if number % 64 == 63 {
                 self.tell(0, Event::Timer);
+                self.work();
             }
         }
         self.settle();
