@@ -92,6 +92,14 @@ fn as_value(config: &Config, policies: &Policies) -> serde_json::Value {
             .collect::<Vec<_>>(),
         "policies": policies.rows(),
         "tables": config.tables.keys().collect::<Vec<_>>(),
+        "carp": config.carp.iter()
+            .map(|v| json!({
+                "vhid": v.vhid.get(),
+                "interface": v.interface,
+                "group": v.group,
+                "addresses": v.addresses,
+            }))
+            .collect::<Vec<_>>(),
         "states": config.states,
         "filter_local": config.filter_local,
         "on_crash": match config.on_crash { OnCrash::Closed => "closed", OnCrash::Open => "open" },

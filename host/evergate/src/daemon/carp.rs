@@ -73,7 +73,7 @@ impl Prepared {
     /// Takes away the addresses that a crashed run has left, and remembers this start.
     ///
     /// # Errors
-    /// When the system does not let us, or the state directory cannot be written.
+    /// When the system does not let us.
     pub(super) fn clean(self, config: &Config) -> anyhow::Result<Cleaned> {
         let file = Memory::path(&config.state_dir);
         let mut memory = Memory::load(&file);
@@ -90,7 +90,10 @@ impl Prepared {
         }
         memory.epoch = memory.next_epoch();
         memory.addresses = configured;
-        memory.save(&file)?;
+        if let Err(error) = memory.save(&file) {
+            // The wall clock gives the next epoch then, and the kernel knows whose addresses are.
+            tracing::warn!("carp: the next start will not know of this one: {error:#}");
+        }
         Ok(Cleaned { vhosts: self.vhosts, memory, file })
     }
 }

@@ -26,8 +26,10 @@ use crate::config::CarpConfig;
 
 /// The least time between two looks at the links, in nanoseconds: changes come in flocks.
 const LOOK_NS: u64 = 5_000_000;
-/// How often what is known against replays is written, and running commands are looked at.
-const TICK_NS: u64 = 5_000_000_000;
+/// Links that could not be looked at are looked at again after this time, and running commands.
+const AGAIN_NS: u64 = 1_000_000_000;
+/// How often what is known against replays is written; a clean stop writes it, too.
+const TICK_NS: u64 = 60_000_000_000;
 /// The other thread never waits, so it answers at once or is gone.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -121,7 +123,7 @@ impl Watch {
             self.sleep(stop);
             self.told.clear();
             self.hear();
-            // A failure shows itself again, and the next look is at most a tick away.
+            // A failure here shows itself again with the next change.
             if self.monitor.drain().is_ok_and(|changes| changes > 0) {
                 self.look_at.get_or_insert(clock::monotonic_ns().saturating_add(LOOK_NS));
             }
@@ -137,7 +139,7 @@ impl Watch {
         let mut until = self.tick_at.min(self.conflicts.next_ns());
         until = self.look_at.map_or(until, |at| until.min(at));
         if self.hooks.is_busy() {
-            until = until.min(clock::monotonic_ns().saturating_add(TICK_NS / 10));
+            until = until.min(clock::monotonic_ns().saturating_add(AGAIN_NS));
         }
         // It fails for want of memory alone, and then the loop goes on at once.
         let _ = wait::readable(&descriptors, Some(until));
@@ -154,7 +156,7 @@ impl Watch {
             Ok(picture) => picture,
             Err(error) => {
                 tracing::warn!(%error, "carp: the links could not be looked at");
-                self.look_at = Some(clock::monotonic_ns().saturating_add(TICK_NS));
+                self.look_at = Some(clock::monotonic_ns().saturating_add(AGAIN_NS));
                 return;
             }
         };
