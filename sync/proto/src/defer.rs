@@ -62,6 +62,10 @@ impl Deferred {
         let until = now.saturating_add(self.limits[line]);
         self.packets.insert(key, Packet { id, required, ticket: self.ticket });
         self.lines[line].push_back((until, key, self.ticket));
+        if self.lines[line].len() > 2 * self.max + 64 {
+            let packets = &self.packets;
+            self.lines[line].retain(|(_, key, ticket)| is_current(packets, key, *ticket));
+        }
     }
 
     /// Whether a packet of this state is held.
@@ -101,7 +105,7 @@ impl Deferred {
     }
 
     fn is_current(&self, key: &StateKey, ticket: u64) -> bool {
-        self.packets.get(key).is_some_and(|packet| packet.ticket == ticket)
+        is_current(&self.packets, key, ticket)
     }
 
     fn give_up(&mut self, key: &StateKey, ticket: u64, actions: &mut Actions) -> bool {
@@ -124,6 +128,10 @@ impl Deferred {
         }
         false
     }
+}
+
+fn is_current(packets: &Map<StateKey, Packet>, key: &StateKey, ticket: u64) -> bool {
+    packets.get(key).is_some_and(|packet| packet.ticket == ticket)
 }
 
 const fn overdue(required: bool) -> Released {
@@ -192,6 +200,16 @@ mod tests {
         deferred.hold(state(3), Defer::Required, false, millis(0), &mut actions);
         let expected = vec![(key(2), Released::Open), (key(3), Released::Refused)];
         assert_eq!(released(&mut actions), expected);
+    }
+
+    #[test]
+    fn lines_stay_short_however_many_packets_come_and_go() {
+        let (mut deferred, mut actions) = (deferred(8), Actions::new());
+        for number in 0..10_000 {
+            deferred.hold(state(number), Defer::Open, true, millis(0), &mut actions);
+            deferred.release(&key(number), Released::Known, &mut actions);
+        }
+        assert!(deferred.lines[0].len() <= 80, "{}", deferred.lines[0].len());
     }
 
     #[test]

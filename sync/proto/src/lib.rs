@@ -3,8 +3,7 @@
 //!
 //! A [`Machine`] serves one node and all its peers. It is told what happens
 //! ([`Event`]) and says what is to be done ([`Action`]); it never sees the table,
-//! the transport or a clock. The bytes and their meaning are in `PROTOCOL.md`
-//! beside this crate.
+//! the transport or a clock. The bytes and what they mean: `sync/PROTOCOL.md`.
 //!
 //! ```
 //! use evergate_sync_proto::{Actions, Config, Event, LinkState, Machine, NodeId};

@@ -99,7 +99,7 @@ impl Machine {
             let Some((entry, since)) = peer.entries.pop_front() else { return };
             peer.add_entry(entry, since, now, actions);
         }
-        if !self.peers[i].entries.is_empty() {
+        if room > BATCH_MAX && !self.peers[i].entries.is_empty() {
             self.peers[i].kick(now);
         }
     }

@@ -235,6 +235,20 @@ fn entries_of_tables_travel_live_in_bulk_and_through_breaks() {
     assert!((59..60).contains(&left.as_secs()), "the wait counts: {left:?}");
 }
 
+#[test]
+fn a_flood_of_entries_waits_within_bounds_and_its_losses_are_told() {
+    let mut world = World::connected(11, Nature::default(), |_| {});
+    world.cut(0, 1);
+    for value in 0..70_000 {
+        world.tell(0, Event::Entry(entry(1, value)));
+    }
+    assert_eq!(world.nodes[0].entries_lost, 70_000 - 65_536);
+    world.join(0, 1);
+    world.run(Duration::from_secs(1));
+    let values: Vec<u64> = world.nodes[1].entries.values().map(|entry| entry.value).collect();
+    assert_eq!(values, vec![69_999]);
+}
+
 /// The shell answers late, after the link is gone: nothing comes of it.
 #[test]
 fn answers_for_a_link_that_is_gone_are_passed_over() {
