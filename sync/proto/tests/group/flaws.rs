@@ -171,7 +171,42 @@ fn late_news_do_not_bring_a_state_back() {
     assert!(world.nodes[0].machine.counters(node_id(1)).unwrap().late > 0);
 }
 
+/// The machine has let the news pass, the table has not taken them yet.
+#[test]
+fn a_removal_is_done_again_after_news_that_were_under_way() {
+    let mut fake = Fake::up(|_| {});
+    let id = StateId { id: 1, creator: MACHINE_INSTANCE };
+    let held = Held::own(udp_state(fake.now, id, 5), fake.machine.ownership());
+    let record = held.record(fake.now);
+    let key = record.state.key;
+    let told = Told { record, is_insert: false, wants_ack: false, bulk: false };
+    fake.say(Class::Ordered(0), &[Message::Told(Box::new(told))]);
+    let (ago, idle) = (Duration::ZERO, Duration::ZERO);
+    let delete = Delete { key, id, epoch: 0, is_final: true, ago, idle };
+    fake.handle(Event::Delete(delete));
+    let upsert =
+        |action: &Action| matches!(action, Action::Apply { operation: Operation::Upsert(_), .. });
+    let news = fake.actions.iter().position(upsert);
+    let again = Action::Again(Operation::Delete(delete));
+    let again = fake.actions.iter().position(|action| *action == again);
+    assert!(news.is_some() && again > news, "{news:?} {again:?}");
+}
+
 // Two nodes that create a state for one connection never merge them.
+
+#[test]
+fn what_two_nodes_knew_together_is_told_to_all() {
+    let mut world = World::connected(27, Nature { nodes: 3, ..Nature::default() }, |_| {});
+    let (key, id) = create(&mut world, 0, 1, Defer::Off);
+    world.run(MILLI * 50);
+    for (outcome, told) in [(Outcome::Taken, 0), (Outcome::Stale, 1), (Outcome::Joined, 2)] {
+        world.tap = Some(Vec::new());
+        let peer = node_id(1);
+        world.tell(0, Event::Applied { peer, key, id, outcome, wants_ack: false });
+        world.run(MILLI * 50);
+        assert_eq!(count(&world, 0, is_told), told, "{outcome:?}");
+    }
+}
 
 #[test]
 fn two_creations_of_one_connection_become_one_state() {

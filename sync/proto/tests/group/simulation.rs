@@ -287,6 +287,14 @@ fn tables_agree_after_peace_4() {
     tell_all(SEEDS / 4 * 3..SEEDS);
 }
 
+/// Seeds that have found faults.
+#[test]
+fn stories_that_went_wrong_once_go_well() {
+    for seed in [71, 183, 303, 978, 1451, 2934, 5182, 8847, 31_729] {
+        tell(seed);
+    }
+}
+
 /// The long run: `SEEDS=A..B cargo test --release -p evergate-sync-proto long_run
 /// -- --ignored`.
 #[test]
