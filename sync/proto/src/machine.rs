@@ -238,12 +238,15 @@ impl Machine {
         }
     }
 
-    /// A claim overrules lesser ones.
-    fn raise_floor(&mut self, floor: Claim, actions: &mut Actions) {
-        if floor > self.ownership.floor {
-            self.ownership.floor = floor;
-            actions.push(Action::Owners(self.ownership.clone()));
+    /// A claim overrules lesser ones. It is passed on: who made it may be gone before
+    /// all have heard of it.
+    fn raise_floor(&mut self, floor: Claim, now: Timestamp, actions: &mut Actions) {
+        if floor <= self.ownership.floor {
+            return;
         }
+        self.ownership.floor = floor;
+        actions.push(Action::Owners(self.ownership.clone()));
+        self.tell_all_now(&Message::Owner(floor), now, actions);
     }
 
     /// An id was seen that the shell is not told of otherwise.

@@ -55,7 +55,7 @@ impl Machine {
         let stamp = peer.stamp(now);
         let welcome = Welcome { version, session, features: hello.features & FEATURES };
         peer.out.control.message(&stamp, actions, &Message::Welcome(welcome));
-        self.raise_floor(hello.floor, actions);
+        self.raise_floor(hello.floor, now, actions);
         self.raise_clock(hello.clock, actions);
         self.linked_changed(actions);
         self.ask(i, hello.kept_for == self.config.instance, now, actions);

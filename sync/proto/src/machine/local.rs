@@ -69,16 +69,15 @@ impl Machine {
     }
 
     pub(super) fn cleared(&mut self, clear: Clear, now: Timestamp, actions: &mut Actions) {
-        self.note_clear(clear);
         actions.push(Action::Again(Operation::Clear(clear)));
-        for i in 0..self.peers.len() {
-            self.tell_now(i, &Message::Clear(clear), now, actions);
-        }
+        self.note_clear(clear, now, actions);
     }
 
-    pub(super) fn note_clear(&mut self, clear: Clear) {
+    /// Remembers that a creator's states are gone, and passes it on.
+    pub(super) fn note_clear(&mut self, clear: Clear, now: Timestamp, actions: &mut Actions) {
         match self.clears.iter_mut().find(|known| known.creator == clear.creator) {
-            Some(known) => known.upto = known.upto.max(clear.upto),
+            Some(known) if known.upto >= clear.upto => return,
+            Some(known) => known.upto = clear.upto,
             None => {
                 if self.clears.len() == CLEARS_MAX {
                     self.clears.remove(0);
@@ -86,6 +85,7 @@ impl Machine {
                 self.clears.push(clear);
             }
         }
+        self.tell_all_now(&Message::Clear(clear), now, actions);
     }
 
     pub(super) fn entry_changed(&mut self, entry: &Entry, now: Timestamp, actions: &mut Actions) {
@@ -106,17 +106,18 @@ impl Machine {
     pub(super) fn take_over(&mut self, epoch: u32, now: Timestamp, actions: &mut Actions) {
         let next = self.ownership.floor.epoch.saturating_add(1);
         let epoch = epoch.max(next).min(Claim::EPOCH_MAX - 1);
-        self.raise_floor(Claim { epoch, owner: self.config.instance }, actions);
-        for i in 0..self.peers.len() {
-            self.tell_now(i, &Message::Owner(self.ownership.floor), now, actions);
-        }
+        self.raise_floor(Claim { epoch, owner: self.config.instance }, now, actions);
     }
 
-    /// Tells a peer something at once, ahead of states; a link that comes up later
+    /// Tells all peers something at once, ahead of states; a link that comes up later
     /// begins with it.
-    fn tell_now(&mut self, i: usize, message: &Message, now: Timestamp, actions: &mut Actions) {
-        let peer = &mut self.peers[i];
-        if peer.remote.is_some() {
+    pub(super) fn tell_all_now(
+        &mut self,
+        message: &Message,
+        now: Timestamp,
+        actions: &mut Actions,
+    ) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.remote.is_some()) {
             let stamp = peer.stamp(now);
             peer.out.control.message(&stamp, actions, message);
             peer.out.control.flush(&stamp, actions);

@@ -114,8 +114,14 @@ impl Machine {
         self.apply(i, Operation::Delete(delete), actions);
     }
 
-    pub(super) fn peer_cleared(&mut self, i: usize, clear: Clear, actions: &mut Actions) {
-        self.note_clear(clear);
+    pub(super) fn peer_cleared(
+        &mut self,
+        i: usize,
+        clear: Clear,
+        now: Timestamp,
+        actions: &mut Actions,
+    ) {
+        self.note_clear(clear, now, actions);
         self.raise_clock(clear.upto, actions);
         self.apply(i, Operation::Clear(clear), actions);
     }

@@ -155,8 +155,8 @@ impl Machine {
             Message::Request { key } => self.requested(i, key, now),
             Message::Gone { key } => self.peers[i].requests.close(&key),
             Message::Bulk(bulk) => self.bulk_said(i, bulk, now, actions),
-            Message::Owner(floor) => self.raise_floor(floor, actions),
-            Message::Clear(clear) => self.peer_cleared(i, clear, actions),
+            Message::Owner(floor) => self.raise_floor(floor, now, actions),
+            Message::Clear(clear) => self.peer_cleared(i, clear, now, actions),
             Message::Digest(digest) => {
                 let peer = &mut self.peers[i];
                 let answers = peer.rounds.hear(digest, now);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use evergate_state::{Side, StateId, StateKey, StateOptions, TimeoutSet, Track};
 use evergate_sync_proto::message::{Message, Told, read_packet};
 use evergate_sync_proto::{
-    Action, Class, Clear, Defer, Delete, Event, Held, Name, NameKind, Operation, Outcome, Pace,
-    Progress, Released, timeouts_value,
+    Action, Claim, Class, Clear, Defer, Delete, Event, Held, Name, NameKind, Operation, Outcome,
+    Pace, Progress, Released, timeouts_value,
 };
 
 use crate::fake::{Fake, MACHINE_INSTANCE, PEER};
@@ -485,6 +485,22 @@ fn a_takeover_makes_all_states_the_new_masters() {
     world.purge(1);
     world.run(MILLI * 50);
     assert!(world.nodes.iter().all(|node| node.table.is_empty()));
+}
+
+#[test]
+fn a_takeover_outlives_who_has_heard_of_it_directly() {
+    let mut world = World::new(28, Nature { nodes: 3, ..Nature::default() });
+    world.join(0, 1);
+    world.join(1, 2);
+    world.run(MILLI * 50);
+    world.tell(0, Event::TakeOver { epoch: 7 });
+    world.run(MILLI);
+    world.crash(0);
+    world.run(MILLI * 50);
+    for at in [1, 2] {
+        let claim = world.nodes[at].ownership.effective(Claim::default());
+        assert_eq!((claim.epoch, claim.owner), (7, world.nodes[0].instance), "node {at}");
+    }
 }
 
 #[test]

@@ -290,7 +290,7 @@ fn tables_agree_after_peace_4() {
 /// Seeds that have found faults.
 #[test]
 fn stories_that_went_wrong_once_go_well() {
-    for seed in [71, 183, 303, 978, 1451, 2934, 5182, 8847, 31_729] {
+    for seed in [71, 183, 303, 978, 1451, 2934, 5182, 8847, 31_729, 265_020] {
         tell(seed);
     }
 }
