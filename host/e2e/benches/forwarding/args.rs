@@ -12,7 +12,7 @@ use crate::workload::Workload;
 #[derive(Parser)]
 #[command(name = "forwarding", max_term_width = 100)]
 pub(crate) struct Args {
-    /// A short run: two rounds of one second.
+    /// A short run: two rounds.
     #[arg(long)]
     pub(crate) quick: bool,
     /// Print JSON instead of the table.
@@ -31,8 +31,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// Seconds one measurement takes.
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: Option<u64>,
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=600)
+    )]
+    seconds: u64,
     /// Queues, and so threads, a tun; what Evergate takes by itself if not given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) queues: Option<u16>,
@@ -46,14 +51,15 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// How often every subject is measured.
+    /// How often every subject is measured: rather often than long, as where the scheduler puts
+    /// the threads at the beginning of a measurement weighs most.
     pub(crate) fn rounds(&self) -> u32 {
-        self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
+        self.rounds.unwrap_or(if self.quick { 2 } else { 11 })
     }
 
     /// How long one measurement takes.
     pub(crate) fn time(&self) -> Duration {
-        Duration::from_secs(self.seconds.unwrap_or(if self.quick { 1 } else { 3 }))
+        Duration::from_secs(self.seconds)
     }
 
     /// How long measurements that were disturbed may be repeated, in all.

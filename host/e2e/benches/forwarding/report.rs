@@ -18,7 +18,7 @@ pub(crate) fn table(results: &Results) -> String {
     rows.extend(losses);
     let others = results.workloads.iter().filter_map(Measured::others);
     format!(
-        "Median (minimum–maximum) of {} rounds of {} s, {} queues a tun.\n{}; other programs kept \
+        "Median (minimum–maximum) of {} rounds of {} s; queues of each tun: {}.\n{}; other programs kept \
          up to {:.1} cores busy.\n\n{}",
         results.rounds,
         results.time.as_secs(),
